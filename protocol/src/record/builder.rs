@@ -1,0 +1,284 @@
+//! Building a batch: one pass, one copy of each record's bytes.
+use bytes::Bytes;
+
+use super::batch::{HEADER_SIZE, field};
+use super::{Header, Records, varint};
+use crate::compression::{Compression, compress};
+use crate::wire::EncodeError;
+
+/// An open batch that records are appended to.
+///
+/// The header's place is kept at the front of the buffer, and is filled in when the batch is finished.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    buffer: Vec<u8>,
+    count: i32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+}
+
+impl BatchBuilder {
+    /// An empty batch with room for `bytes` bytes, its header included.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self::from_buffer(Vec::with_capacity(bytes.max(HEADER_SIZE)))
+    }
+
+    /// An empty batch in a buffer that was used before; what it holds is thrown away.
+    #[must_use]
+    pub fn from_buffer(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.resize(HEADER_SIZE, 0);
+        Self { buffer, count: 0, base_timestamp: 0, max_timestamp: 0 }
+    }
+
+    /// Bytes so far, the header included, before compression.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Bytes that can be added before the buffer has to grow.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
+    }
+
+    /// Records so far.
+    #[must_use]
+    pub fn count(&self) -> i32 {
+        self.count
+    }
+
+    /// No record yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The latest timestamp, in milliseconds since the epoch.
+    #[must_use]
+    pub fn max_timestamp(&self) -> i64 {
+        self.max_timestamp
+    }
+
+    /// The exact number of bytes that this record would add.
+    #[must_use]
+    pub fn size_of(&self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
+        let body = self.body_size(timestamp, key, value, headers);
+        varint::length(body as i64) + body
+    }
+
+    /// Appends a record if the batch is then no longer than `limit` bytes, or if it is the first one.
+    /// Its offset in the batch is the [`count`](Self::count) from before. `false`: nothing was done.
+    #[inline]
+    pub fn try_append(
+        &mut self,
+        limit: usize,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header<'_>],
+    ) -> bool {
+        let body = self.body_size(timestamp, key, value, headers);
+        let size = varint::length(body as i64) + body;
+        if self.count > 0 && (self.buffer.len() + size > limit || self.count == i32::MAX) {
+            return false;
+        }
+        self.write(body, timestamp, key, value, headers);
+        true
+    }
+
+    /// Appends a record, however long the batch becomes.
+    pub fn append(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
+        let body = self.body_size(timestamp, key, value, headers);
+        self.write(body, timestamp, key, value, headers);
+    }
+
+    /// Closes the batch and compresses its records. Who wrote it is stamped on later:
+    /// [`FinishedBatch::stamp`].
+    ///
+    /// # Errors
+    /// When the codec is not compiled in or fails.
+    pub fn finish(mut self, compression: Compression, level: Option<i32>) -> Result<FinishedBatch, EncodeError> {
+        let head = self.header(compression);
+        let buffer = if compression == Compression::None {
+            std::mem::take(&mut self.buffer)
+        } else {
+            let mut out = vec![0; HEADER_SIZE];
+            out.reserve(self.buffer.len() / 2);
+            let records = self.buffer.get(HEADER_SIZE..).unwrap_or_default();
+            compress(compression, level, records, &mut out)?;
+            out
+        };
+        FinishedBatch::new(head, Bytes::from(buffer), self.count, self.max_timestamp)
+    }
+
+    fn header(&self, compression: Compression) -> [u8; HEADER_SIZE] {
+        let mut head = [0; HEADER_SIZE];
+        let mut put = |range: std::ops::Range<usize>, bytes: &[u8]| head[range].copy_from_slice(bytes);
+        put(field::LEADER_EPOCH, &(-1i32).to_be_bytes());
+        put(field::MAGIC, &[2]);
+        put(field::ATTRIBUTES, &i16::from(compression.code()).to_be_bytes());
+        put(field::LAST_OFFSET_DELTA, &(self.count - 1).to_be_bytes());
+        put(field::BASE_TIMESTAMP, &self.base_timestamp.to_be_bytes());
+        put(field::MAX_TIMESTAMP, &self.max_timestamp.to_be_bytes());
+        put(field::PRODUCER_ID, &(-1i64).to_be_bytes());
+        put(field::PRODUCER_EPOCH, &(-1i16).to_be_bytes());
+        put(field::BASE_SEQUENCE, &(-1i32).to_be_bytes());
+        put(field::COUNT, &self.count.to_be_bytes());
+        head
+    }
+
+    fn timestamp_delta(&self, timestamp: i64) -> i64 {
+        if self.count == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) }
+    }
+
+    #[inline]
+    fn body_size(&self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
+        let sized = |bytes: Option<&[u8]>| bytes.map_or(1, |b| varint::length(b.len() as i64) + b.len());
+        let mut size = 1
+            + varint::length(self.timestamp_delta(timestamp))
+            + varint::length(i64::from(self.count))
+            + sized(key)
+            + sized(value)
+            + varint::length(headers.len() as i64);
+        for header in headers {
+            size += sized(Some(header.key.as_bytes())) + sized(header.value);
+        }
+        size
+    }
+
+    #[inline]
+    fn write(&mut self, body: usize, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
+        let delta = self.timestamp_delta(timestamp);
+        if self.count == 0 {
+            self.base_timestamp = timestamp;
+            self.max_timestamp = timestamp;
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        self.buffer.reserve(body + 10);
+        // Small fields are gathered first: one copy into the buffer is cheaper than one a byte.
+        let mut small = [0; 50];
+        let mut n = varint::put(&mut small, body as i64);
+        n += 1; // attributes, unused
+        n += varint::put(&mut small[n..], delta);
+        n += varint::put(&mut small[n..], i64::from(self.count));
+        n += varint::put(&mut small[n..], length_or_null(key));
+        self.buffer.extend_from_slice(&small[..n]);
+        self.buffer.extend_from_slice(key.unwrap_or_default());
+        n = varint::put(&mut small, length_or_null(value));
+        self.buffer.extend_from_slice(&small[..n]);
+        self.buffer.extend_from_slice(value.unwrap_or_default());
+        n = varint::put(&mut small, headers.len() as i64);
+        self.buffer.extend_from_slice(&small[..n]);
+        for header in headers {
+            self.write_header(header);
+        }
+        self.count += 1;
+    }
+
+    fn write_header(&mut self, header: &Header<'_>) {
+        let mut small = [0; 10];
+        let n = varint::put(&mut small, header.key.len() as i64);
+        self.buffer.extend_from_slice(&small[..n]);
+        self.buffer.extend_from_slice(header.key.as_bytes());
+        let n = varint::put(&mut small, length_or_null(header.value));
+        self.buffer.extend_from_slice(&small[..n]);
+        self.buffer.extend_from_slice(header.value.unwrap_or_default());
+    }
+}
+
+fn length_or_null(bytes: Option<&[u8]>) -> i64 {
+    bytes.map_or(-1, |b| b.len() as i64)
+}
+
+/// Who wrote a batch: what the broker checks to keep a log free of duplicates and holes (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerStamp {
+    /// The producer id; -1 without idempotence.
+    pub producer_id: i64,
+    /// Its epoch; -1 without idempotence.
+    pub epoch: i16,
+    /// The sequence number of the first record; -1 without idempotence.
+    pub base_sequence: i32,
+    /// Part of a transaction.
+    pub transactional: bool,
+}
+
+/// A closed batch. Stamping it again for a retry costs neither a copy nor another compression.
+#[derive(Debug)]
+pub struct FinishedBatch {
+    head: [u8; HEADER_SIZE],
+    /// The whole batch; its first [`HEADER_SIZE`] bytes are not used.
+    buffer: Bytes,
+    body_crc: u32,
+    count: i32,
+    max_timestamp: i64,
+}
+
+impl FinishedBatch {
+    fn new(mut head: [u8; HEADER_SIZE], buffer: Bytes, count: i32, max_timestamp: i64) -> Result<Self, EncodeError> {
+        // The length field covers what comes after it.
+        let length = i32::try_from(buffer.len() - field::LENGTH.end).map_err(|_| EncodeError::TooLong(buffer.len()))?;
+        head[field::LENGTH].copy_from_slice(&length.to_be_bytes());
+        let body_crc = crc32c::crc32c(&buffer[HEADER_SIZE..]);
+        let mut batch = Self { head, buffer, body_crc, count, max_timestamp };
+        batch.seal();
+        Ok(batch)
+    }
+
+    /// Writes who sends the batch into its header.
+    pub fn stamp(&mut self, stamp: ProducerStamp) {
+        let mut put = |range: std::ops::Range<usize>, bytes: &[u8]| self.head[range].copy_from_slice(bytes);
+        put(field::PRODUCER_ID, &stamp.producer_id.to_be_bytes());
+        put(field::PRODUCER_EPOCH, &stamp.epoch.to_be_bytes());
+        put(field::BASE_SEQUENCE, &stamp.base_sequence.to_be_bytes());
+        let low = &mut self.head[field::ATTRIBUTES.end - 1];
+        *low = *low & !field::TRANSACTIONAL | if stamp.transactional { field::TRANSACTIONAL } else { 0 };
+        self.seal();
+    }
+
+    /// The batch for a request.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records::from_parts(Bytes::copy_from_slice(&self.head), self.buffer.slice(HEADER_SIZE..))
+    }
+
+    /// Bytes in all, as sent.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// No records. A builder without records gives such a batch; brokers refuse it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Records in the batch.
+    #[must_use]
+    pub fn count(&self) -> i32 {
+        self.count
+    }
+
+    /// The latest timestamp, in milliseconds since the epoch.
+    #[must_use]
+    pub fn max_timestamp(&self) -> i64 {
+        self.max_timestamp
+    }
+
+    /// The buffer, to build another batch in; `None` while a request still holds its bytes.
+    #[must_use]
+    pub fn into_buffer(self) -> Option<Vec<u8>> {
+        self.buffer.is_unique().then(|| Vec::from(self.buffer))
+    }
+
+    /// The checksum covers all from the attributes on. Only the header's part of it is computed anew.
+    fn seal(&mut self) {
+        let head_crc = crc32c::crc32c(&self.head[field::ATTRIBUTES.start..]);
+        let crc = crc32c::crc32c_combine(head_crc, self.body_crc, self.buffer.len() - HEADER_SIZE);
+        self.head[field::CRC].copy_from_slice(&crc.to_be_bytes());
+    }
+}
