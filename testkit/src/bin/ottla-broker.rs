@@ -1,0 +1,51 @@
+//! The embedded broker on a port: `ottla-broker --nodes 3 --port 9092 --as-version 3.9 --topic orders:6`.
+
+use std::error::Error;
+
+use ottla_testkit::Broker;
+
+const USAGE: &str = "\
+usage: ottla-broker [--nodes N] [--port P] [--as-version V] [--topic NAME:PARTITIONS]...
+
+  --nodes N        number of brokers (1); node i listens on port P + i
+  --port P         first port (9092); 0 takes free ports
+  --as-version V   Kafka version to play, 0.11 to 4.1 (4.1)
+  --topic NAME:N   create a topic with N partitions; may be repeated
+
+Listens on 127.0.0.1 only, keeps everything in memory, runs until ctrl-c.";
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_testkit::BrokerBuilder)>, String> {
+    let mut builder = Broker::builder();
+    let mut port = 9092;
+    while let Some(arg) = args.next() {
+        if matches!(arg.as_str(), "-h" | "--help") {
+            return Ok(None);
+        }
+        let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
+        let bad = |what: &str| format!("{arg} {value}: not {what}");
+        match arg.as_str() {
+            "--nodes" => builder = builder.nodes(value.parse().map_err(|_| bad("a number"))?),
+            "--port" => port = value.parse().map_err(|_| bad("a port"))?,
+            "--as-version" => builder = builder.as_version(&value),
+            "--topic" => {
+                let (name, count) = value.rsplit_once(':').ok_or_else(|| bad("NAME:PARTITIONS"))?;
+                builder = builder.topic(name, count.parse().map_err(|_| bad("NAME:PARTITIONS"))?);
+            }
+            _ => return Err(format!("unknown option {arg}")),
+        }
+    }
+    Ok(Some((port, builder)))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let parsed = parse(std::env::args().skip(1)).map_err(|reason| format!("{reason}\n\n{USAGE}"))?;
+    let Some((port, builder)) = parsed else {
+        println!("{USAGE}");
+        return Ok(());
+    };
+    let broker = builder.start_on(port).await?;
+    println!("ready: {}", broker.bootstrap());
+    // Nothing to clean up: the system ends the process on ctrl-c.
+    std::future::pending().await
+}

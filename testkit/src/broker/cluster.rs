@@ -1,0 +1,308 @@
+//! The whole cluster as one machine: requests in, outcomes out; no clock, no sockets.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::ApiKey;
+use uuid::Uuid;
+
+use super::ErrorCode;
+use super::batch::Marker;
+use super::config::ClusterConfig;
+use super::control::{Control, Fault, Matcher};
+use super::fetch_session::FetchSessions;
+use super::handlers::{self, fetch::Parked};
+use super::offsets::Offsets;
+use super::producers::SequenceRules;
+use super::request::{Reply, Request};
+use super::topics::Topic;
+use super::transactions::Transactions;
+
+/// Names a connection, so that a parked request can be found again.
+pub type ConnectionId = u64;
+
+/// Pause before end markers that could not be written (no leader) are tried again.
+const MARKER_RETRY: Duration = Duration::from_millis(100);
+
+/// What becomes of a request.
+#[derive(Debug)]
+#[must_use = "the connection must act on it"]
+pub enum Outcome {
+    /// Send this now.
+    Reply(Reply),
+    /// Send this at that time; later requests of the connection wait.
+    ReplyAt(Instant, Reply),
+    /// Nothing to say yet: call [`Cluster::resume`] when [`Cluster::poll_woken`] names the connection, or at `until`.
+    Park {
+        /// When to resume at the latest.
+        until: Instant,
+    },
+    /// Nothing to say at all.
+    NoReply,
+    /// Close the connection.
+    HangUp,
+}
+
+/// What every handler knows of its request.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) now: Instant,
+    pub(crate) node: i32,
+    pub(crate) version: i16,
+    fault: Option<(Matcher, ErrorCode)>,
+}
+
+impl Call {
+    /// The error a rule wants for this topic and partition.
+    pub(crate) fn fails(&self, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+        match &self.fault {
+            Some((matcher, code)) if matcher.names(topic, partition) => Err(*code),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error a rule wants for a request that names no topics.
+    pub(crate) fn fails_whole(&self) -> Result<(), ErrorCode> {
+        self.fault.as_ref().map_or(Ok(()), |&(_, code)| Err(code))
+    }
+}
+
+/// One broker of the cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) id: i32,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) alive: bool,
+}
+
+/// A Kafka cluster in memory. Drive it with [`handle`](Self::handle), [`resume`](Self::resume) and
+/// [`tick`](Self::tick); [`Broker`](super::Broker) does so over sockets.
+#[derive(Debug)]
+pub struct Cluster {
+    pub(crate) config: ClusterConfig,
+    started: Instant,
+    started_ms: i64,
+    pub(crate) cluster_id: String,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) topics: BTreeMap<String, Topic>,
+    pub(crate) topic_ids: HashMap<Uuid, String>,
+    pub(crate) transactions: Transactions,
+    pub(crate) offsets: Offsets,
+    pub(crate) sessions: FetchSessions,
+    pub(crate) control: Control,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) moved_coordinators: HashMap<(i8, String), i32>,
+    pub(crate) coordinator_epoch: i32,
+    pub(crate) parked: HashMap<ConnectionId, Parked>,
+    woken: VecDeque<ConnectionId>,
+    next_sweep: Instant,
+    /// Transactional ids whose end markers are to be written, and when.
+    ends: BTreeMap<String, Instant>,
+}
+
+impl Cluster {
+    /// A cluster whose clock reads `wall_ms` (milliseconds since 1970) at `now`.
+    pub(crate) fn new(config: ClusterConfig, now: Instant, wall_ms: i64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(config.seed);
+        let second_protocol = config.version.transaction_version().is_some_and(|level| level >= 2);
+        let nodes =
+            (0..config.nodes).map(|id| Node { id, host: "127.0.0.1".to_owned(), port: 9092, alive: true }).collect();
+        Self {
+            started: now,
+            started_ms: wall_ms,
+            cluster_id: format!("ottla-{:016x}", rng.u64(..)),
+            nodes,
+            topics: BTreeMap::new(),
+            topic_ids: HashMap::new(),
+            transactions: Transactions::new(config.transaction_max_timeout_ms(), second_protocol),
+            offsets: Offsets::default(),
+            sessions: FetchSessions::default(),
+            control: Control::default(),
+            rng,
+            moved_coordinators: HashMap::new(),
+            coordinator_epoch: 0,
+            parked: HashMap::new(),
+            woken: VecDeque::new(),
+            next_sweep: now + config.transaction_sweep,
+            ends: BTreeMap::new(),
+            config,
+        }
+    }
+
+    /// The Kafka version this cluster plays; give it to [`Request::decode`].
+    pub fn version(&self) -> super::KafkaVersion {
+        self.config.version
+    }
+
+    /// Wall clock in milliseconds at `now`.
+    pub(crate) fn wall_ms(&self, now: Instant) -> i64 {
+        let passed = now.saturating_duration_since(self.started).as_millis();
+        self.started_ms.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn sequence_rules(&self) -> SequenceRules {
+        SequenceRules {
+            unknown_producer_may_start_anywhere: self.config.version.at_least(2, 5),
+            old_duplicate_is_46: !self.config.version.at_least(1, 0),
+        }
+    }
+
+    /// Carries out one request that arrived at `node`.
+    pub fn handle(&mut self, now: Instant, node: i32, connection: ConnectionId, request: Request) -> Outcome {
+        self.tick(now);
+        let fault = self.strike(node, &request);
+        let mut call = Call { now, node, version: request.head.version, fault: None };
+        let then = match fault {
+            Some((_, Fault::HangUp)) => return Outcome::HangUp,
+            Some((matcher, Fault::Fail(code))) => {
+                call.fault = Some((matcher, code));
+                None
+            }
+            Some((_, fault)) => Some(fault),
+            None => None,
+        };
+        let outcome = handlers::dispatch(self, &call, connection, request);
+        self.apply(now, connection, then, outcome)
+    }
+
+    fn strike(&mut self, node: i32, request: &Request) -> Option<(Matcher, Fault)> {
+        if self.control.is_empty() {
+            return None;
+        }
+        let ids = &self.topic_ids;
+        self.control.strike(request.head.api, node, |matcher| handlers::touches(ids, &request.body, matcher))
+    }
+
+    fn apply(&mut self, now: Instant, connection: ConnectionId, fault: Option<Fault>, outcome: Outcome) -> Outcome {
+        match (fault, outcome) {
+            (Some(Fault::Delay(delay)), Outcome::Reply(reply)) => Outcome::ReplyAt(now + delay, reply),
+            (Some(Fault::DropResponse), _) => {
+                self.disconnect(connection);
+                Outcome::NoReply
+            }
+            (Some(Fault::HangUpAfter), _) => Outcome::HangUp,
+            (_, outcome) => outcome,
+        }
+    }
+
+    /// Looks again at the request `connection` has parked.
+    pub fn resume(&mut self, now: Instant, connection: ConnectionId) -> Outcome {
+        self.tick(now);
+        handlers::fetch::resume(self, now, connection)
+    }
+
+    /// Forgets what `connection` has parked.
+    pub fn disconnect(&mut self, connection: ConnectionId) {
+        if let Some(parked) = self.parked.remove(&connection) {
+            self.unwatch(connection, &parked);
+        }
+    }
+
+    /// The next connection to [`resume`](Self::resume); call until `None` after every other call.
+    pub fn poll_woken(&mut self) -> Option<ConnectionId> {
+        self.woken.pop_front()
+    }
+
+    /// When to call [`tick`](Self::tick) next.
+    pub fn poll_timeout(&self) -> Instant {
+        self.ends.values().min().map_or(self.next_sweep, |end| self.next_sweep.min(*end))
+    }
+
+    /// Does what is due: end markers, transaction timeouts, expiration of transactional ids.
+    pub fn tick(&mut self, now: Instant) {
+        if now >= self.next_sweep {
+            let sweep = self.config.transaction_sweep.max(Duration::from_millis(1));
+            self.next_sweep = now + sweep;
+            if self.transactions.abort_timed_out(now) {
+                for id in self.transactions.preparing() {
+                    self.end_soon(now, &id);
+                }
+            }
+            self.transactions.expire(now, self.config.transactional_id_expiration);
+        }
+        if !self.ends.is_empty() {
+            self.write_due_markers(now);
+        }
+    }
+
+    /// Schedules the end markers of a transaction that was just prepared.
+    pub(crate) fn end_soon(&mut self, now: Instant, id: &str) {
+        self.ends.entry(id.to_owned()).or_insert(now + self.config.marker_delay);
+        self.write_due_markers(now);
+    }
+
+    fn write_due_markers(&mut self, now: Instant) {
+        let due: Vec<String> = self.ends.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            if self.write_markers(now, &id) {
+                self.ends.remove(&id);
+                self.transactions.complete(now, &id);
+            } else {
+                self.ends.insert(id, now + MARKER_RETRY);
+            }
+        }
+    }
+
+    /// Writes the end markers of `id`; false if a partition had no leader.
+    fn write_markers(&mut self, now: Instant, id: &str) -> bool {
+        let Some(markers) = self.transactions.markers(id) else { return true };
+        let marker = Marker {
+            producer_id: markers.producer.producer_id,
+            producer_epoch: markers.producer.epoch,
+            coordinator_epoch: self.coordinator_epoch,
+            commit: markers.commit,
+        };
+        let timestamp = self.wall_ms(now);
+        let mut complete = true;
+        for partition in &markers.partitions {
+            if partition.0 == super::offsets::OFFSETS_TOPIC {
+                self.offsets.end_transaction(partition.1, marker.producer_id, marker.commit);
+            } else if let Some(target) = self.partition_mut(&partition.0, partition.1) {
+                if target.leader.is_none() {
+                    complete = false;
+                    continue;
+                }
+                // A marker the partition refuses is one it already has, or one a newer epoch made void.
+                if let Err(error) = target.end_transaction(marker, markers.bumped, timestamp) {
+                    tracing::warn!(transactional_id = id, topic = partition.0, partition = partition.1, %error, "end marker refused");
+                }
+                self.wake(&partition.0, partition.1);
+            }
+            self.transactions.marker_written(id, partition);
+        }
+        complete
+    }
+
+    /// Wakes the fetches parked on a partition.
+    pub(crate) fn wake(&mut self, topic: &str, partition: i32) {
+        if let Some(partition) = self.partition_mut(topic, partition) {
+            let watchers = std::mem::take(&mut partition.watchers);
+            self.woken.extend(watchers);
+        }
+    }
+
+    pub(crate) fn watch(&mut self, connection: ConnectionId, parked: &Parked) {
+        for (topic, index) in parked.partitions(&self.topic_ids) {
+            let Some(partition) = self.topics.get_mut(&*topic).and_then(|topic| topic.partition_mut(index)) else {
+                continue;
+            };
+            if !partition.watchers.contains(&connection) {
+                partition.watchers.push(connection);
+            }
+        }
+    }
+
+    pub(crate) fn unwatch(&mut self, connection: ConnectionId, parked: &Parked) {
+        for (topic, index) in parked.partitions(&self.topic_ids) {
+            if let Some(partition) = self.topics.get_mut(&*topic).and_then(|topic| topic.partition_mut(index)) {
+                partition.watchers.retain(|&watcher| watcher != connection);
+            }
+        }
+    }
+
+    /// Whether this API is answered by this cluster's version at all.
+    pub fn has(&self, api: ApiKey) -> bool {
+        self.config.version.accepted(api).is_some()
+    }
+}

@@ -1,0 +1,86 @@
+//! DescribeConfigs of topics and brokers.
+
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+
+use super::super::ErrorCode;
+use super::super::cluster::{Call, Cluster};
+use super::super::config::TOPIC_DEFAULTS;
+use super::{code, text};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+/// Where a value comes from.
+const TOPIC_CONFIG: i8 = 1;
+const STATIC_BROKER_CONFIG: i8 = 4;
+const DEFAULT_CONFIG: i8 = 5;
+
+struct Entry {
+    name: &'static str,
+    kind: i8,
+    value: String,
+    source: i8,
+}
+
+pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let results = request.resources.into_iter().map(|resource| {
+        let found = call.fails_whole().and_then(|()| look_up(cluster, call, &resource));
+        let result = DescribeConfigsResult::default()
+            .with_error_code(code(&found))
+            .with_error_message(found.as_ref().err().map(|error| text(error.to_string())))
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone());
+        let asked = |entry: &Entry| {
+            resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key.as_str() == entry.name))
+        };
+        let entries = found.unwrap_or_default().into_iter().filter(asked);
+        result.with_configs(entries.map(|entry| described(call, entry, request.include_synonyms)).collect())
+    });
+    DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+fn look_up(cluster: &Cluster, call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, ErrorCode> {
+    match resource.resource_type {
+        TOPIC => {
+            let topic =
+                cluster.topics.get(resource.resource_name.as_str()).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+            let entries = TOPIC_DEFAULTS.iter().map(|&(name, kind, default)| {
+                let (value, set) = topic.config.value(name, default, &cluster.config);
+                Entry { name, kind, value, source: if set { TOPIC_CONFIG } else { DEFAULT_CONFIG } }
+            });
+            Ok(entries.collect())
+        }
+        BROKER => {
+            let id = match resource.resource_name.as_str() {
+                "" => call.node,
+                name => name.parse().map_err(|_| ErrorCode::InvalidRequest)?,
+            };
+            // A broker describes itself only; another one's resource must be sent there.
+            if id != call.node {
+                return Err(ErrorCode::InvalidRequest);
+            }
+            let described = cluster.config.described(id).into_iter();
+            Ok(described.map(|(name, kind, value)| Entry { name, kind, value, source: STATIC_BROKER_CONFIG }).collect())
+        }
+        _ => Err(ErrorCode::InvalidRequest),
+    }
+}
+
+fn described(call: &Call, entry: Entry, synonyms: bool) -> DescribeConfigsResourceResult {
+    let result = DescribeConfigsResourceResult::default()
+        .with_name(text(entry.name))
+        .with_value(Some(text(entry.value.clone())))
+        .with_config_source(entry.source)
+        .with_config_type(if call.version >= 3 { entry.kind } else { 0 });
+    if !synonyms {
+        return result;
+    }
+    let synonym = DescribeConfigsSynonym::default()
+        .with_name(text(entry.name))
+        .with_value(Some(text(entry.value)))
+        .with_source(entry.source);
+    result.with_synonyms(vec![synonym])
+}
