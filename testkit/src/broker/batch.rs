@@ -265,11 +265,11 @@ pub(crate) mod tests {
     #[test]
     fn end_marker_is_kafkas_78_bytes() {
         let marker = Marker { producer_id: 9, producer_epoch: 4, coordinator_epoch: 6, commit: true };
-        let bytes = end_marker(marker, 55);
+        let mut bytes = end_marker(marker, 55);
         assert_eq!(bytes.len(), 78);
         let header = BatchHeader::read(&bytes).unwrap();
         assert!(header.is_control() && header.is_transactional() && crc_matches(&bytes, &header));
-        let records = kafka_protocol::records::RecordBatchDecoder::decode(&mut bytes.clone()).unwrap().records;
+        let records = kafka_protocol::records::RecordBatchDecoder::decode(&mut bytes).unwrap().records;
         assert_eq!(records[0].key.as_deref(), Some(&[0, 0, 0, 1][..]));
         assert_eq!(records[0].value.as_deref(), Some(&[0, 0, 0, 0, 0, 6][..]));
         assert_eq!((records[0].producer_id, records[0].producer_epoch, records[0].timestamp), (9, 4, 55));

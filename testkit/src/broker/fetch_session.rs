@@ -169,10 +169,10 @@ impl FetchSessions {
             cached.high_watermark != shown.high_watermark || cached.log_start_offset != shown.log_start_offset;
         cached.high_watermark = if shown.must_show { -1 } else { shown.high_watermark };
         cached.log_start_offset = shown.log_start_offset;
-        if shown.has_records || shown.must_show {
-            if let Some(cached) = session.partitions.shift_remove(key) {
-                session.partitions.insert(key.clone(), cached);
-            }
+        if (shown.has_records || shown.must_show)
+            && let Some(cached) = session.partitions.shift_remove(key)
+        {
+            session.partitions.insert(key.clone(), cached);
         }
         shown.has_records || shown.must_show || changed
     }
@@ -205,6 +205,8 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a test needs some instant to begin at")]
+
     use super::*;
     use kafka_protocol::messages::TopicName;
     use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};

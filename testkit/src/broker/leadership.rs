@@ -110,8 +110,9 @@ impl Cluster {
     }
 
     fn settle_all(&mut self) {
-        for name in self.topics.keys().cloned().collect::<Vec<_>>() {
-            self.settle_leaders(&name);
+        let names: Vec<String> = self.topics.keys().cloned().collect();
+        for name in &names {
+            self.settle_leaders(name);
         }
     }
 
@@ -136,12 +137,9 @@ fn settle(partition: &mut Partition, alive: &[i32]) -> bool {
     // The last in-sync replica stays in the set even when it dies: only it may lead again without loss.
     if !live_isr.is_empty() {
         partition.isr = live_isr;
-        let returning = partition.replicas.iter().filter(|id| alive.contains(id));
-        for id in returning.copied().collect::<Vec<_>>() {
-            if !partition.isr.contains(&id) {
-                partition.isr.push(id);
-            }
-        }
+        let back = |id: &&i32| alive.contains(id) && !partition.isr.contains(id);
+        let returning: Vec<i32> = partition.replicas.iter().filter(back).copied().collect();
+        partition.isr.extend(returning);
     }
     if partition.leader.is_some_and(|leader| alive.contains(&leader)) {
         return false;

@@ -93,12 +93,11 @@ impl Partition {
     /// Checks the one batch of a produce request and appends it.
     pub(crate) fn produce(&mut self, records: &Bytes, rules: &ProduceRules) -> Result<Appended, ErrorCode> {
         let header = validate(records, rules)?;
-        if header.producer_id >= 0 {
-            if let Admission::Duplicate { base_offset, timestamp } =
+        if header.producer_id >= 0
+            && let Admission::Duplicate { base_offset, timestamp } =
                 self.producers.admit(&header, rules.starts_at_zero)?
-            {
-                return Ok(Appended { base_offset, append_time: timestamp });
-            }
+        {
+            return Ok(Appended { base_offset, append_time: timestamp });
         }
         let base_offset = self.log.append(records, &header, self.leader_epoch, rules.append_time);
         let append_time = rules.append_time.unwrap_or(-1);

@@ -44,8 +44,9 @@ impl KafkaVersion {
         Some((min, max))
     }
 
-    /// What the broker accepts: never below what its codec can read.
-    pub(crate) fn accepted(self, api: ApiKey) -> Option<(i16, i16)> {
+    /// Lowest and highest version of `api` that is accepted; `None` if this Kafka does not have it. What ApiVersions
+    /// lists may begin lower, as with a real broker: nothing below what the broker's codec reads is accepted.
+    pub fn accepted(self, api: ApiKey) -> Option<(i16, i16)> {
         self.listed(api).map(|(min, max)| (min.max(api.valid_versions().min), max))
     }
 

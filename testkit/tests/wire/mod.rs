@@ -1,10 +1,12 @@
 //! A client of a few lines, on kafka-protocol, to talk to the embedded broker over a socket.
 
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -19,19 +19,18 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: ApiVersionsReq
         return ApiVersionsResponse::default().with_error_code(code(&result));
     }
     let mut response = listed(cluster);
-    if call.version >= 3 {
-        if let Some(level) = cluster.config.version.transaction_version() {
-            let name = || text("transaction.version");
-            let finalized = FinalizedFeatureKey::default()
-                .with_name(name())
-                .with_min_version_level(level)
-                .with_max_version_level(level);
-            let supported =
-                SupportedFeatureKey::default().with_name(name()).with_min_version(0).with_max_version(level);
-            response.supported_features = vec![supported];
-            response.finalized_features = vec![finalized];
-            response.finalized_features_epoch = 1;
-        }
+    if call.version >= 3
+        && let Some(level) = cluster.config.version.transaction_version()
+    {
+        let name = || text("transaction.version");
+        let finalized = FinalizedFeatureKey::default()
+            .with_name(name())
+            .with_min_version_level(level)
+            .with_max_version_level(level);
+        let supported = SupportedFeatureKey::default().with_name(name()).with_min_version(0).with_max_version(level);
+        response.supported_features = vec![supported];
+        response.finalized_features = vec![finalized];
+        response.finalized_features_epoch = 1;
     }
     response
 }

@@ -81,8 +81,8 @@ fn wanted(topic: &CreatableTopic) -> NewTopic {
 fn configs(cluster: &Cluster, topic: &CreatableTopic) -> Vec<CreatableTopicConfigs> {
     let created = cluster.topics.get(topic.name.0.as_str());
     let one = |&(name, _, default): &(&str, i8, &str)| {
-        let (value, set) =
-            created.map_or((default.to_owned(), false), |topic| topic.config.value(name, default, &cluster.config));
+        let (value, set) = created
+            .map_or_else(|| (default.to_owned(), false), |topic| topic.config.value(name, default, &cluster.config));
         CreatableTopicConfigs::default()
             .with_name(text(name))
             .with_value(Some(text(value)))

@@ -124,11 +124,9 @@ fn read(cluster: &Cluster, parked: &Parked, key: &FetchKey, wanted: &Wanted, bud
         return failed(key, error, Some(partition).filter(|_| parked.call.version >= 16));
     }
     let (start, end) = (partition.log.start_offset(), partition.high_watermark());
-    if wanted.last_fetched_epoch >= 0 {
-        if let Some(diverging) = diverging(partition, wanted) {
-            let data = described(key, partition, parked.committed).with_diverging_epoch(diverging);
-            return Read { data, bytes: 0, ready: true };
-        }
+    if let Some(diverging) = diverging(partition, wanted) {
+        let data = described(key, partition, parked.committed).with_diverging_epoch(diverging);
+        return Read { data, bytes: 0, ready: true };
     }
     if wanted.offset < start || wanted.offset > end {
         return failed(key, ErrorCode::OffsetOutOfRange, None);
@@ -180,9 +178,7 @@ fn failed(key: &FetchKey, error: ErrorCode, hint: Option<&Partition>) -> Read {
 /// Where the reader's log and this one part, if they do (KIP-595).
 fn diverging(partition: &Partition, wanted: &Wanted) -> Option<EpochEndOffset> {
     let end = partition.log.next_offset();
-    let Some((epoch, offset)) = partition.log.epochs.end_offset_for(wanted.last_fetched_epoch, end) else {
-        return None;
-    };
+    let (epoch, offset) = partition.log.epochs.end_offset_for(wanted.last_fetched_epoch, end)?;
     let diverges = epoch < wanted.last_fetched_epoch || offset < wanted.offset;
     diverges.then(|| EpochEndOffset::default().with_epoch(epoch).with_end_offset(offset))
 }
@@ -199,10 +195,10 @@ fn respond(cluster: &mut Cluster, now: Instant, parked: Parked, reads: Vec<Parti
     };
     let mut topics: Vec<FetchableTopicResponse> = Vec::new();
     for ((key, _), data) in wanted.into_iter().zip(reads) {
-        if let Context::Incremental(id) = context {
-            if !cluster.sessions.must_show(call.node, id, &key, shown(&data)) {
-                continue;
-            }
+        if let Context::Incremental(id) = context
+            && !cluster.sessions.must_show(call.node, id, &key, shown(&data))
+        {
+            continue;
         }
         match topics.last_mut() {
             Some(last) if last.topic_id == key.topic_id && last.topic.0 == key.topic => last.partitions.push(data),

@@ -14,8 +14,9 @@ use super::{code, text};
 
 /// Asked partitions by topic; `None` = all that are committed.
 type Asked = Option<Vec<(String, Vec<i32>)>>;
-/// Answers by topic.
-type Found = Vec<(String, Vec<(i32, Result<Committed, ErrorCode>)>)>;
+/// A topic's answers.
+type Topic = (String, Vec<(i32, Result<Committed, ErrorCode>)>);
+type Found = Vec<Topic>;
 
 pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let stable = request.require_stable;
@@ -58,7 +59,7 @@ fn look_up(cluster: &Cluster, call: &Call, group: &str, asked: Asked, stable: bo
     Ok(topics.collect())
 }
 
-fn single_topic((topic, partitions): (String, Vec<(i32, Result<Committed, ErrorCode>)>)) -> OffsetFetchResponseTopic {
+fn single_topic((topic, partitions): Topic) -> OffsetFetchResponseTopic {
     let partitions = partitions.into_iter().map(|(index, found)| {
         let response =
             OffsetFetchResponsePartition::default().with_partition_index(index).with_error_code(code(&found));
@@ -73,7 +74,7 @@ fn single_topic((topic, partitions): (String, Vec<(i32, Result<Committed, ErrorC
     OffsetFetchResponseTopic::default().with_name(TopicName(text(topic))).with_partitions(partitions.collect())
 }
 
-fn batched_topic((topic, partitions): (String, Vec<(i32, Result<Committed, ErrorCode>)>)) -> OffsetFetchResponseTopics {
+fn batched_topic((topic, partitions): Topic) -> OffsetFetchResponseTopics {
     let partitions = partitions.into_iter().map(|(index, found)| {
         let response =
             OffsetFetchResponsePartitions::default().with_partition_index(index).with_error_code(code(&found));
