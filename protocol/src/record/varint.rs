@@ -76,7 +76,9 @@ mod tests {
     #[test]
     fn every_length_survives() {
         for shift in 0..64 {
-            for value in [1i64 << shift, (1i64 << shift).wrapping_neg(), (1i64 << shift).wrapping_sub(1), i64::MIN, 0, -1] {
+            for value in
+                [1i64 << shift, (1i64 << shift).wrapping_neg(), (1i64 << shift).wrapping_sub(1), i64::MIN, 0, -1]
+            {
                 let mut out = [0; 10];
                 let n = put(&mut out, value);
                 assert_eq!(n, length(value), "{value}");

@@ -1,0 +1,435 @@
+//! The handle that everything else is built on: connections, metadata, coordinators.
+#![allow(clippy::disallowed_methods, reason = "this file does I/O")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ottla_protocol::messages::metadata::MetadataRequestTopic;
+use ottla_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest};
+use ottla_protocol::{ApiKey, ErrorCode, Request};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::ClientConfig;
+use crate::error::{Error, Remedy, Result};
+use crate::metadata::{Asked, ClusterSnapshot, LeaderHint, Metadata, Topic};
+use crate::network::Lane;
+use crate::network::connection::Connection;
+use crate::network::pool::{Pool, bootstrap_id, pause};
+use crate::types::BrokerId;
+
+/// A client of one cluster. Producers, consumers and admin handles share its connections; a clone is another handle of
+/// the same client. When the last handle goes, the connections are closed.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    inner: Arc<Inner>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.inner.shut_down();
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Arc<ClientConfig>,
+    pool: Pool,
+    metadata: Mutex<Metadata>,
+    /// The topics to keep up to date, and whether asking for one may create it.
+    wanted: Mutex<BTreeMap<Arc<str>, bool>>,
+    changes: watch::Sender<Arc<ClusterSnapshot>>,
+    refresh: Notify,
+    last_error: Mutex<Option<Error>>,
+    coordinators: Mutex<HashMap<(CoordinatorKind, String), BrokerId>>,
+    closed: CancellationToken,
+}
+
+/// What is coordinated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CoordinatorKind {
+    /// A group.
+    Group = 0,
+    /// A transactional id.
+    Transaction = 1,
+}
+
+impl Client {
+    /// Connects to the cluster behind the bootstrap servers. Every server is tried once.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a setting is not valid, [`Error::Connect`] when no server could be reached, with what each
+    /// of them answered.
+    pub async fn connect(config: ClientConfig) -> Result<Self> {
+        config.validate()?;
+        let config = Arc::new(config);
+        let inner = Arc::new(Inner {
+            pool: Pool::new(Arc::clone(&config))?,
+            config,
+            metadata: Mutex::default(),
+            wanted: Mutex::default(),
+            changes: watch::Sender::new(Arc::default()),
+            refresh: Notify::new(),
+            last_error: Mutex::default(),
+            coordinators: Mutex::default(),
+            closed: CancellationToken::new(),
+        });
+        let client = Self(Arc::new(Handle { inner: Arc::clone(&inner) }));
+        inner.refresh_once().await?;
+        tokio::spawn(keep_up_to_date(inner));
+        Ok(client)
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &ClientConfig {
+        &self.inner().config
+    }
+
+    /// What is known of the cluster.
+    #[must_use]
+    pub fn cluster(&self) -> Arc<ClusterSnapshot> {
+        Arc::clone(&self.inner().changes.borrow())
+    }
+
+    /// Sees every new snapshot.
+    pub(crate) fn cluster_changes(&self) -> watch::Receiver<Arc<ClusterSnapshot>> {
+        self.inner().changes.subscribe()
+    }
+
+    /// Asks for a refresh and does not wait for it.
+    pub(crate) fn refresh_metadata(&self) {
+        self.inner().refresh.notify_one();
+    }
+
+    /// Keeps `topic` up to date from now on.
+    pub(crate) fn retain_topic(&self, topic: &str, may_create: bool) {
+        let mut wanted = lock(&self.inner().wanted);
+        match wanted.get_mut(topic) {
+            Some(create) => *create |= may_create,
+            None => {
+                wanted.insert(topic.into(), may_create);
+            }
+        }
+    }
+
+    /// The topic `name`, as soon as it is known and every partition has had a leader named. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] at `deadline`, with what the last answer said; at once when the topic may not be read or its
+    /// name is not legal.
+    pub async fn topic(&self, name: &str, deadline: Instant) -> Result<Topic> {
+        self.await_topic(name, false, deadline).await
+    }
+
+    pub(crate) async fn await_topic(&self, name: &str, may_create: bool, deadline: Instant) -> Result<Topic> {
+        let mut changes = self.cluster_changes();
+        self.retain_topic(name, may_create);
+        let started = Instant::now();
+        let mut asked = false;
+        loop {
+            let known = changes.borrow_and_update().topic(name).cloned();
+            let error = match known {
+                Some(topic) if topic.error.is_none() => return Ok(topic),
+                Some(topic) => topic.error.map(|code| Error::broker(code, ApiKey::Metadata, format!("topic {name}"))),
+                None => lock(&self.inner().last_error).clone(),
+            };
+            if let Some(error) = error.as_ref().filter(|e| asked && e.remedy() == Remedy::GiveUp) {
+                return Err(error.clone());
+            }
+            self.refresh_metadata();
+            asked = true;
+            tokio::select! {
+                changed = changes.changed() => changed.map_err(|_| closed())?,
+                () = self.inner().closed.cancelled() => return Err(closed()),
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    let what = format!("finding the topic {name}");
+                    return Err(Error::Timeout { what, after: started.elapsed(), last: error.map(Box::new) });
+                }
+            }
+        }
+    }
+
+    /// Takes over what a broker said of new leaders (KIP-951). Whether any of it was news.
+    pub(crate) fn apply_leader_hints(&self, hints: &[LeaderHint]) -> bool {
+        let inner = self.inner();
+        let mut metadata = lock(&inner.metadata);
+        let applied = metadata.apply_hints(hints);
+        if applied {
+            inner.publish(metadata.current());
+        }
+        applied
+    }
+
+    /// The broker that coordinates `key`; looked up when it is not known.
+    pub(crate) async fn coordinator(&self, kind: CoordinatorKind, key: &str, deadline: Instant) -> Result<BrokerId> {
+        let cache_key = (kind, key.to_owned());
+        if let Some(broker) = lock(&self.inner().coordinators).get(&cache_key) {
+            return Ok(*broker);
+        }
+        let what = format!("finding the coordinator of {key}");
+        let broker = self.retrying(&what, deadline, || self.find_coordinator(kind, key)).await?;
+        lock(&self.inner().coordinators).insert(cache_key, broker);
+        Ok(broker)
+    }
+
+    /// The coordinator moved.
+    pub(crate) fn forget_coordinator(&self, kind: CoordinatorKind, key: &str) {
+        lock(&self.inner().coordinators).remove(&(kind, key.to_owned()));
+    }
+
+    async fn find_coordinator(&self, kind: CoordinatorKind, key: &str) -> Result<BrokerId> {
+        let connection = self.any_connection().await?;
+        let version = connection.choose::<FindCoordinatorRequest>(None)?;
+        let mut request = FindCoordinatorRequest { key_type: kind as i8, ..Default::default() };
+        // Versions 4 and newer look up many keys at once (KIP-699).
+        if version < 4 {
+            request.key = key.to_owned();
+        } else {
+            request.coordinator_keys = vec![key.to_owned()];
+        }
+        let response = connection.send(&request, version)?.await?;
+        let (code, node, message) = single_coordinator(response);
+        if code != ErrorCode::None {
+            let subject = key.to_owned();
+            return Err(Error::Broker { code, api: ApiKey::FindCoordinator, subject, message });
+        }
+        let (id, host, port) = node;
+        self.inner().pool.set_addresses(std::iter::once((id, host.as_str(), port)));
+        Ok(id)
+    }
+
+    /// An open connection, if there is one.
+    pub(crate) fn ready_connection(&self, broker: BrokerId, lane: Lane) -> Option<Connection> {
+        self.inner().pool.ready(broker, lane)
+    }
+
+    /// An open connection, opened now if need be; one attempt. Cancel safe.
+    pub(crate) async fn connection(&self, broker: BrokerId, lane: Lane) -> Result<Connection> {
+        let opened = self.inner().pool.connection(broker, lane).await;
+        if opened.is_err() {
+            // The broker may have moved.
+            self.refresh_metadata();
+        }
+        opened
+    }
+
+    /// A connection to any broker: one that is open, else a known one, else a bootstrap server.
+    pub(crate) async fn any_connection(&self) -> Result<Connection> {
+        self.inner().any_connection().await
+    }
+
+    /// Sends a request and waits for the answer; no retry.
+    pub(crate) async fn request<R: Request>(
+        &self,
+        broker: BrokerId,
+        lane: Lane,
+        request: &R,
+        cap: Option<i16>,
+    ) -> Result<R::Response> {
+        let connection = self.connection(broker, lane).await?;
+        let version = connection.choose::<R>(cap)?;
+        connection.send(request, version)?.await
+    }
+
+    /// Sends a request to any broker, again until one answers or the deadline has come.
+    pub(crate) async fn request_any<R: Request>(&self, request: &R, deadline: Instant) -> Result<R::Response> {
+        self.retrying(&R::API_KEY.to_string(), deadline, || async {
+            let connection = self.any_connection().await?;
+            let version = connection.choose::<R>(None)?;
+            connection.send(request, version)?.await
+        })
+        .await
+    }
+
+    /// Sends a request to the controller, again until it answers or the deadline has come.
+    pub(crate) async fn request_controller<R: Request>(&self, request: &R, deadline: Instant) -> Result<R::Response> {
+        self.retrying(&R::API_KEY.to_string(), deadline, || async {
+            match self.cluster().controller() {
+                Some(controller) => self.request(controller, Lane::General, request, None).await,
+                None => {
+                    self.refresh_metadata();
+                    Err(Error::broker(ErrorCode::NotController, R::API_KEY, "the cluster"))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Repeats `attempt` with growing pauses while its errors are such that it may help.
+    pub(crate) async fn retrying<T, F: Future<Output = Result<T>>>(
+        &self,
+        what: &str,
+        deadline: Instant,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T> {
+        let started = Instant::now();
+        let mut rng = fastrand::Rng::new();
+        let mut last = None;
+        for failures in 0.. {
+            match tokio::time::timeout_at(deadline.into(), attempt()).await {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) if error.remedy() == Remedy::GiveUp => return Err(error),
+                Ok(Err(error)) => last = Some(error),
+                Err(_) => break,
+            }
+            if last.as_ref().is_some_and(|e| e.remedy() == Remedy::RefreshMetadata) {
+                self.refresh_metadata();
+            }
+            let delay = self.config().retry().delay(failures, &mut rng);
+            if Instant::now() + delay >= deadline {
+                break;
+            }
+            pause(delay).await;
+        }
+        Err(Error::Timeout { what: what.to_owned(), after: started.elapsed(), last: last.map(Box::new) })
+    }
+
+    /// The level of the cluster's transaction protocol; 2 and above is KIP-890 part 2.
+    pub(crate) fn transaction_version(&self) -> i16 {
+        self.inner().pool.transaction_version()
+    }
+
+    /// When a call that starts now has to be done by.
+    pub(crate) fn api_deadline(&self) -> Instant {
+        Instant::now() + self.config().default_api_timeout
+    }
+
+    /// Closes the connections of all handles. What was not answered yet fails.
+    pub fn close(&self) {
+        self.inner().shut_down();
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.0.inner
+    }
+}
+
+impl Inner {
+    fn shut_down(&self) {
+        self.closed.cancel();
+        self.pool.close();
+    }
+
+    fn publish(&self, snapshot: Arc<ClusterSnapshot>) {
+        self.pool.set_addresses(snapshot.brokers().map(|b| (b.id, b.host.as_str(), b.port)));
+        self.changes.send_replace(snapshot);
+    }
+
+    async fn any_connection(&self) -> Result<Connection> {
+        if let Some(connection) = self.pool.least_loaded() {
+            return Ok(connection);
+        }
+        let mut known: Vec<_> = self.changes.borrow().brokers().map(|b| b.id).collect();
+        fastrand::shuffle(&mut known);
+        known.retain(|broker| !self.pool.is_backing_off(*broker));
+        // When no known broker can be reached, the bootstrap servers are asked again, by name (KIP-899).
+        let bootstrap = (0..self.config.bootstrap_servers.len()).map(bootstrap_id);
+        let mut refusals = Vec::new();
+        for broker in known.into_iter().chain(bootstrap) {
+            match self.pool.connection(broker, Lane::General).await {
+                Ok(connection) => return Ok(connection),
+                Err(Error::Connect { broker, reason, .. }) => refusals.push(format!("{broker} ({reason})")),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Connect {
+            broker: format!("the cluster at {}", self.config.bootstrap_servers.join(",")),
+            phase: "bootstrap",
+            reason: format!(
+                "none of its brokers can be reached: {}; check that bootstrap.servers names a running broker's host and \
+                 port, and that security.protocol matches the listener",
+                refusals.join(", ")
+            ),
+        })
+    }
+
+    /// Asks for metadata once and publishes the answer.
+    async fn refresh_once(&self) -> Result<()> {
+        let connection = self.any_connection().await?;
+        let version = connection.choose::<MetadataRequest>(None)?;
+        let (topics, may_create) = {
+            let wanted = lock(&self.wanted);
+            let current = self.changes.borrow();
+            let create =
+                wanted.iter().any(|(name, create)| *create && current.topic(name).is_none_or(|t| t.error.is_some()));
+            (wanted.keys().map(|name| name.to_string()).collect::<Vec<_>>(), create)
+        };
+        let topics = topics.into_iter().map(|name| MetadataRequestTopic { name: Some(name), ..Default::default() });
+        let request = MetadataRequest {
+            topics: Some(topics.collect()),
+            allow_auto_topic_creation: may_create || version < 4,
+            ..Default::default()
+        };
+        let response = connection.send(&request, version)?.await?;
+        let mut metadata = lock(&self.metadata);
+        match metadata.update(version, Asked::Some, response) {
+            Some(snapshot) => {
+                self.publish(snapshot);
+                Ok(())
+            }
+            None => Err(Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster")),
+        }
+    }
+}
+
+/// The task that refreshes metadata when it is asked to, and when it grows old.
+async fn keep_up_to_date(inner: Arc<Inner>) {
+    let mut rng = fastrand::Rng::new();
+    let mut failures = 0;
+    loop {
+        let wait = if failures > 0 {
+            inner.config.retry().delay(failures - 1, &mut rng)
+        } else {
+            inner.config.metadata_max_age
+        };
+        tokio::select! {
+            () = inner.closed.cancelled() => return,
+            () = inner.refresh.notified(), if failures == 0 => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        let asked = lock(&inner.wanted).len();
+        let refreshed = tokio::select! {
+            () = inner.closed.cancelled() => return,
+            refreshed = inner.refresh_once() => refreshed,
+        };
+        match refreshed {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                if failures == 0 {
+                    tracing::warn!(%error, "metadata cannot be refreshed");
+                }
+                failures += 1;
+                *lock(&inner.last_error) = Some(error);
+            }
+        }
+        // Whoever waits for a change asks again at once; the cluster is spared, but not when it is asked for a new topic.
+        if failures == 0 && lock(&inner.wanted).len() == asked {
+            pause(inner.config.retry_backoff.min(Duration::from_secs(1))).await;
+        }
+    }
+}
+
+fn single_coordinator(response: FindCoordinatorResponse) -> (ErrorCode, (BrokerId, String, u16), Option<String>) {
+    let port = |port: i32| u16::try_from(port).unwrap_or(0);
+    match response.coordinators.into_iter().next() {
+        Some(c) => (c.error_code.into(), (BrokerId(c.node_id), c.host, port(c.port)), c.error_message),
+        None => (
+            response.error_code.into(),
+            (BrokerId(response.node_id), response.host, port(response.port)),
+            response.error_message,
+        ),
+    }
+}
+
+fn closed() -> Error {
+    Error::Closed { what: "the client".to_owned() }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

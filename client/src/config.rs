@@ -1,0 +1,144 @@
+//! The settings that every part of a client shares. Defaults are Kafka's; differences are said.
+use std::time::Duration;
+
+use crate::backoff::ExponentialBackoff;
+use crate::error::{Error, Result};
+
+/// Where the cluster is, and how patient to be with it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// `bootstrap.servers`: the addresses (`host:port`) to find the cluster by. Required.
+    pub bootstrap_servers: Vec<String>,
+    /// `client.id`: who we are, for the brokers' logs and quotas. Default: empty.
+    pub client_id: String,
+    /// `request.timeout.ms`: how long an answer may take from when the request was written. Default: 30 s.
+    pub request_timeout: Duration,
+    /// `default.api.timeout.ms`: how long a call may take in all, with its retries. Default: 60 s.
+    pub default_api_timeout: Duration,
+    /// `retry.backoff.ms`: the first pause before a retry; it doubles. Default: 100 ms.
+    pub retry_backoff: Duration,
+    /// `retry.backoff.max.ms`: the longest pause before a retry. Default: 1 s.
+    pub retry_backoff_max: Duration,
+    /// `reconnect.backoff.ms`: the first pause before connecting again; it doubles. Default: 50 ms.
+    pub reconnect_backoff: Duration,
+    /// `reconnect.backoff.max.ms`: the longest pause before connecting again. Default: 1 s.
+    pub reconnect_backoff_max: Duration,
+    /// `socket.connection.setup.timeout.ms`: how long opening a connection may take, from TCP to the broker's versions.
+    /// It doubles with each failure. Default: 10 s.
+    pub socket_connection_setup_timeout: Duration,
+    /// `socket.connection.setup.timeout.max.ms`. Default: 30 s.
+    pub socket_connection_setup_timeout_max: Duration,
+    /// `connections.max.idle.ms`: a connection without traffic is closed after this. Default: 540 s; `None`: never.
+    pub connections_max_idle: Option<Duration>,
+    /// `metadata.max.age.ms`: metadata is refreshed after this at the latest. Default: 300 s.
+    pub metadata_max_age: Duration,
+    /// `client.rack`: where we are, to read from the nearest replica (KIP-392). Default: empty.
+    pub client_rack: String,
+    /// The longest response to accept, in bytes. Ours; default: 100 MiB.
+    pub max_response_bytes: usize,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            bootstrap_servers: Vec::new(),
+            client_id: String::new(),
+            request_timeout: Duration::from_secs(30),
+            default_api_timeout: Duration::from_secs(60),
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
+            reconnect_backoff: Duration::from_millis(50),
+            reconnect_backoff_max: Duration::from_secs(1),
+            socket_connection_setup_timeout: Duration::from_secs(10),
+            socket_connection_setup_timeout_max: Duration::from_secs(30),
+            connections_max_idle: Some(Duration::from_secs(540)),
+            metadata_max_age: Duration::from_secs(300),
+            client_rack: String::new(),
+            max_response_bytes: 100 << 20,
+        }
+    }
+}
+
+impl ClientConfig {
+    /// The defaults with these servers: `host:port`, separated by commas.
+    #[must_use]
+    pub fn new(bootstrap_servers: &str) -> Self {
+        let servers = bootstrap_servers.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned);
+        Self { bootstrap_servers: servers.collect(), ..Self::default() }
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first that is not valid.
+    pub fn validate(&self) -> Result<()> {
+        if self.bootstrap_servers.is_empty() {
+            return Err(invalid("bootstrap.servers", "", "bootstrap.servers must be supplied, as host:port"));
+        }
+        for (i, server) in self.bootstrap_servers.iter().enumerate() {
+            split_address(server)?;
+            if self.bootstrap_servers[..i].contains(server) {
+                return Err(invalid("bootstrap.servers", server, "it comes twice"));
+            }
+        }
+        if self.client_id.len() > i16::MAX as usize {
+            return Err(invalid("client.id", "…", "it is longer than 32767 bytes"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reconnect(&self) -> ExponentialBackoff {
+        ExponentialBackoff { initial: self.reconnect_backoff, max: self.reconnect_backoff_max }
+    }
+
+    pub(crate) fn retry(&self) -> ExponentialBackoff {
+        ExponentialBackoff { initial: self.retry_backoff, max: self.retry_backoff_max }
+    }
+
+    pub(crate) fn setup(&self) -> ExponentialBackoff {
+        ExponentialBackoff {
+            initial: self.socket_connection_setup_timeout,
+            max: self.socket_connection_setup_timeout_max,
+        }
+    }
+}
+
+fn invalid(key: &str, value: &str, reason: &str) -> Error {
+    Error::Config { key: key.into(), value: value.into(), reason: reason.into() }
+}
+
+/// The host and port of `host:port` or `[v6]:port`.
+pub(crate) fn split_address(address: &str) -> Result<(String, u16)> {
+    let bad = || invalid("bootstrap.servers", address, "an address is host:port, or [address]:port for IPv6");
+    let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').ok_or_else(bad)?,
+        None if host.contains(':') => return Err(bad()),
+        None => host,
+    };
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?;
+    if host.is_empty() { Err(bad()) } else { Ok((host.to_owned(), port)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        assert_eq!(split_address("localhost:9092").unwrap(), ("localhost".into(), 9092));
+        assert_eq!(split_address("[::1]:9092").unwrap(), ("::1".into(), 9092));
+        for bad in ["localhost", "localhost:", ":9092", "localhost:0", "localhost:99999", "::1:9092", "[::1:9092"] {
+            assert!(split_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bootstrap_servers_are_required_and_distinct() {
+        let text = ClientConfig::new("").validate().unwrap_err().to_string();
+        assert!(text.contains("bootstrap.servers must be supplied"), "{text}");
+        assert!(ClientConfig::new("a:1,a:1").validate().is_err());
+        assert!(ClientConfig::new("a:1, b:1").validate().is_ok());
+    }
+}

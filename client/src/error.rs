@@ -1,0 +1,334 @@
+//! What can go wrong, by who is at fault; each error says what happened where and what to do.
+use std::time::Duration;
+
+use ottla_protocol::{ApiKey, ErrorCode, VersionRange};
+
+use crate::types::TopicPartition;
+
+/// The result of most calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting has a value that it cannot have.
+    #[error("{key} = {value:?} is not valid: {reason}")]
+    Config {
+        /// Kafka's name of the setting.
+        key: String,
+        /// The value given.
+        value: String,
+        /// What it may be.
+        reason: String,
+    },
+    /// No connection could be opened.
+    #[error("cannot connect to {broker}: {reason}")]
+    Connect {
+        /// The address, or all of them.
+        broker: String,
+        /// How far it came.
+        phase: &'static str,
+        /// What each attempt met, and what to do.
+        reason: String,
+    },
+    /// The broker refused who we are.
+    #[error("{broker} refused the authentication with {mechanism}: {reason}")]
+    Authentication {
+        /// The broker.
+        broker: String,
+        /// The SASL mechanism.
+        mechanism: String,
+        /// The broker's words.
+        reason: String,
+    },
+    /// A broker sent bytes that are not what it should have sent. The connection was closed.
+    #[error("{broker} sent a malformed answer to {api} version {version}: {reason}")]
+    Malformed {
+        /// The broker.
+        broker: String,
+        /// The request it answered.
+        api: ApiKey,
+        /// In this version.
+        version: i16,
+        /// What is wrong with the bytes.
+        reason: String,
+    },
+    /// A broker answered with an error.
+    #[error("{api} of {subject}: {code}: {}{}", code.sentence(), message.as_ref().map(|m| format!(" ({m})")).unwrap_or_default())]
+    Broker {
+        /// Kafka's error code.
+        code: ErrorCode,
+        /// The request it answered.
+        api: ApiKey,
+        /// What it was about: a partition, an id, a group.
+        subject: String,
+        /// The broker's words, if it sent any.
+        message: Option<String>,
+    },
+    /// The broker does not speak a version that is needed.
+    #[error("{broker} cannot do this: {api} is needed in version {ours}, and the broker {}", theirs.map_or("does not have it".to_owned(), |t| format!("offers {t}")))]
+    UnsupportedVersion {
+        /// The API.
+        api: ApiKey,
+        /// What Ottla could use.
+        ours: VersionRange,
+        /// What the broker offers.
+        theirs: Option<VersionRange>,
+        /// The broker.
+        broker: String,
+    },
+    /// The connection went away before the answer came.
+    #[error("the connection to {broker} was lost {} {api} was answered: {reason}", if *written { "after it was sent and before" } else { "before it was sent, so" })]
+    Disconnected {
+        /// The broker.
+        broker: String,
+        /// The request.
+        api: ApiKey,
+        /// Whether it may have reached the broker.
+        written: bool,
+        /// Why the connection went away.
+        reason: String,
+    },
+    /// Something took longer than it may.
+    #[error("{what} did not succeed within {after:?}{}", last.as_ref().map(|e| format!("; the last error was: {e}")).unwrap_or_default())]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        after: Duration,
+        /// What the last attempt met.
+        last: Option<Box<Error>>,
+    },
+    /// A newer producer or member has taken over.
+    #[error("{id} is fenced: {reason}")]
+    Fenced {
+        /// The transactional id or member.
+        id: String,
+        /// By what, and what to do.
+        reason: String,
+    },
+    /// A record could not be delivered.
+    #[error("a record for {topic_partition} failed ({certainty}): {cause}")]
+    Delivery {
+        /// Whether it may be in the log.
+        certainty: Certainty,
+        /// Where it should have gone.
+        topic_partition: TopicPartition,
+        /// Why.
+        cause: Box<Error>,
+    },
+    /// A batch that a broker sent cannot be read. The position stays in front of it.
+    #[error(
+        "the batch at offset {offset} of {topic_partition} cannot be read: {reason}; seek past it to go on without it"
+    )]
+    CorruptRecords {
+        /// The partition.
+        topic_partition: TopicPartition,
+        /// The first offset of the batch.
+        offset: i64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A position is not in the log, and there is no policy for that.
+    #[error(
+        "offset {offset} of {topic_partition} is out of range, and auto.offset.reset is none: seek, or set a policy"
+    )]
+    OffsetOutOfRange {
+        /// The partition.
+        topic_partition: TopicPartition,
+        /// The position.
+        offset: i64,
+    },
+    /// What was asked is closed.
+    #[error("{what} is closed")]
+    Closed {
+        /// The client, producer or consumer.
+        what: String,
+    },
+    /// A call that makes no sense now.
+    #[error("{reason}")]
+    Misuse {
+        /// Why not, and what to do.
+        reason: String,
+    },
+}
+
+/// What an application can do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The same call may succeed later.
+    Retriable,
+    /// The transaction has to be aborted; the producer lives.
+    Abortable,
+    /// This producer, consumer or configuration is finished.
+    Fatal,
+}
+
+/// Whether a record that failed may be in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It is not.
+    NotWritten,
+    /// It may be.
+    PossiblyWritten,
+    /// It is, though its offset is not known.
+    Written,
+}
+
+impl std::fmt::Display for Certainty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotWritten => "not written",
+            Self::PossiblyWritten => "possibly written",
+            Self::Written => "written",
+        })
+    }
+}
+
+/// What a retry loop does about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Back off, same target.
+    Wait,
+    /// Refresh metadata, back off, route anew.
+    RefreshMetadata,
+    /// Find the coordinator, back off, repeat.
+    FindCoordinator,
+    /// No retry.
+    GiveUp,
+}
+
+impl Error {
+    /// The broker's error code, if one is behind this.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Broker { code, .. } => Some(*code),
+            Self::Delivery { cause, .. } => cause.code(),
+            Self::Timeout { last, .. } => last.as_ref().and_then(|e| e.code()),
+            _ => None,
+        }
+    }
+
+    /// What can be done about it.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Connect { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => Class::Retriable,
+            Self::Delivery { cause, .. } => cause.class(),
+            Self::Broker { code, .. } if *code == ErrorCode::TransactionAbortable => Class::Abortable,
+            Self::Broker { code, .. } if remedy_of(*code) != Remedy::GiveUp => Class::Retriable,
+            _ => Class::Fatal,
+        }
+    }
+
+    /// The same call may succeed later.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        self.class() == Class::Retriable
+    }
+
+    /// The transaction has to be aborted.
+    #[must_use]
+    pub fn is_abortable(&self) -> bool {
+        self.class() == Class::Abortable
+    }
+
+    /// Neither retriable nor abortable.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        self.class() == Class::Fatal
+    }
+
+    pub(crate) fn remedy(&self) -> Remedy {
+        match self {
+            Self::Broker { code, .. } => remedy_of(*code),
+            Self::Connect { .. } | Self::Disconnected { .. } => Remedy::RefreshMetadata,
+            Self::Timeout { .. } => Remedy::Wait,
+            _ => Remedy::GiveUp,
+        }
+    }
+
+    /// An error that a broker answered with.
+    pub(crate) fn broker(code: ErrorCode, api: ApiKey, subject: impl ToString) -> Self {
+        Self::Broker { code, api, subject: subject.to_string(), message: None }
+    }
+}
+
+/// The flags R, M and C of Kafka's `Errors.java`, as the one thing that a retry loop asks.
+pub(crate) fn remedy_of(code: ErrorCode) -> Remedy {
+    use ErrorCode as E;
+    match code {
+        E::UnknownTopicOrPartition
+        | E::LeaderNotAvailable
+        | E::NotLeaderOrFollower
+        | E::ReplicaNotAvailable
+        | E::NetworkException
+        | E::KafkaStorageError
+        | E::ListenerNotFound
+        | E::FencedLeaderEpoch
+        | E::UnknownTopicId
+        | E::InconsistentTopicId
+        | E::PreferredLeaderNotAvailable
+        | E::EligibleLeadersNotAvailable
+        | E::ElectionNotNeeded
+        | E::NotController => Remedy::RefreshMetadata,
+        E::CoordinatorNotAvailable | E::NotCoordinator => Remedy::FindCoordinator,
+        E::CorruptMessage
+        | E::RequestTimedOut
+        | E::CoordinatorLoadInProgress
+        | E::NotEnoughReplicas
+        | E::NotEnoughReplicasAfterAppend
+        | E::ConcurrentTransactions
+        | E::FetchSessionIdNotFound
+        | E::InvalidFetchSessionEpoch
+        | E::FetchSessionTopicIdError
+        | E::UnknownLeaderEpoch
+        | E::OffsetNotAvailable
+        | E::UnstableOffsetCommit
+        | E::ThrottlingQuotaExceeded
+        | E::ShareSessionNotFound
+        | E::InvalidShareSessionEpoch
+        | E::ShareSessionLimitReached => Remedy::Wait,
+        _ => Remedy::GiveUp,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of `Errors.java` whose exception is a `RetriableException`.
+    const RETRIABLE: [i16; 32] = [
+        2, 3, 5, 6, 7, 9, 13, 14, 15, 16, 19, 20, 41, 51, 56, 70, 71, 72, 74, 75, 78, 80, 83, 84, 88, 89, 100, 103,
+        106, 122, 123, 133,
+    ];
+
+    #[test]
+    fn every_code_has_the_class_of_its_flags() {
+        for &code in ErrorCode::ALL {
+            let error = Error::broker(code, ApiKey::Produce, "t-0");
+            let expected = match code {
+                ErrorCode::TransactionAbortable => Class::Abortable,
+                code if RETRIABLE.contains(&code.code()) => Class::Retriable,
+                _ => Class::Fatal,
+            };
+            assert_eq!(error.class(), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_not_retriable() {
+        assert!(Error::broker(ErrorCode::Unknown(999), ApiKey::Fetch, "t-0").is_fatal());
+    }
+
+    #[test]
+    fn an_error_says_what_happened_where() {
+        let text = Error::broker(ErrorCode::NotEnoughReplicas, ApiKey::Produce, "orders-3").to_string();
+        assert_eq!(
+            text,
+            "Produce of orders-3: NOT_ENOUGH_REPLICAS (19): fewer replicas are in sync than min.insync.replicas asks for"
+        );
+    }
+}

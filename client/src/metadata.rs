@@ -1,0 +1,374 @@
+//! What is known of the cluster: an immutable snapshot, and the machine that makes the next one from each answer.
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::MetadataResponse;
+use ottla_protocol::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
+use uuid::Uuid;
+
+use crate::types::BrokerId;
+
+/// The first version of Metadata whose leader epochs can be trusted (KAFKA-9212).
+const RELIABLE_EPOCHS_FROM: i16 = 9;
+
+/// The cluster at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct ClusterSnapshot {
+    generation: u64,
+    cluster_id: Option<String>,
+    controller: Option<BrokerId>,
+    brokers: BTreeMap<BrokerId, Broker>,
+    topics: HashMap<Arc<str>, Topic>,
+    names: HashMap<Uuid, Arc<str>>,
+}
+
+/// A broker and where it listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// Its number.
+    pub id: BrokerId,
+    /// The host it advertises.
+    pub host: String,
+    /// The port it advertises.
+    pub port: u16,
+    /// Its rack.
+    pub rack: Option<String>,
+}
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its id; `None` on brokers before 2.8.
+    pub id: Option<Uuid>,
+    /// What the last answer said is wrong with it.
+    pub error: Option<ErrorCode>,
+    /// One of Kafka's own.
+    pub internal: bool,
+    /// Its partitions by number.
+    pub partitions: Vec<Partition>,
+}
+
+/// A partition and who serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its number.
+    pub index: i32,
+    /// The broker to write to and read from; `None`: there is none now.
+    pub leader: Option<BrokerId>,
+    /// Grows with each new leader; `None`: the broker is too old to say.
+    pub leader_epoch: Option<i32>,
+    /// The brokers that keep a copy.
+    pub replicas: Vec<BrokerId>,
+    /// Those whose copy is up to date.
+    pub isr: Vec<BrokerId>,
+}
+
+impl ClusterSnapshot {
+    /// Grows with every snapshot.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The cluster's id.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
+    /// The broker to send changes of the cluster to.
+    #[must_use]
+    pub fn controller(&self) -> Option<BrokerId> {
+        self.controller
+    }
+
+    /// All brokers that are up.
+    pub fn brokers(&self) -> impl Iterator<Item = &Broker> {
+        self.brokers.values()
+    }
+
+    /// The broker `id`.
+    #[must_use]
+    pub fn broker(&self, id: BrokerId) -> Option<&Broker> {
+        self.brokers.get(&id)
+    }
+
+    /// All topics that were asked for.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.values()
+    }
+
+    /// The topic `name`.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(name)
+    }
+
+    /// The topic of an id.
+    #[must_use]
+    pub fn topic_by_id(&self, id: Uuid) -> Option<&Topic> {
+        self.names.get(&id).and_then(|name| self.topics.get(name))
+    }
+
+    /// A partition.
+    #[must_use]
+    pub fn partition(&self, topic: &str, index: i32) -> Option<&Partition> {
+        self.topic(topic)?.partition(index)
+    }
+}
+
+impl Topic {
+    /// The partition `index`.
+    #[must_use]
+    pub fn partition(&self, index: i32) -> Option<&Partition> {
+        let at = self.partitions.binary_search_by_key(&index, |p| p.index).ok()?;
+        self.partitions.get(at)
+    }
+}
+
+/// What a refresh asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Every topic: those not in the answer are gone.
+    All,
+    /// Some topics: the others stay as they were (KIP-526).
+    Some,
+}
+
+/// A leader that a broker named in a refusal (KIP-951).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeaderHint {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) leader: BrokerId,
+    pub(crate) leader_epoch: i32,
+    /// Where it listens, if the broker said so.
+    pub(crate) endpoint: Option<(String, u16)>,
+}
+
+/// Makes snapshots from answers.
+#[derive(Debug, Default)]
+pub(crate) struct Metadata {
+    current: Arc<ClusterSnapshot>,
+}
+
+impl Metadata {
+    pub(crate) fn current(&self) -> Arc<ClusterSnapshot> {
+        Arc::clone(&self.current)
+    }
+
+    /// Takes an answer over. `None`: it names no broker and says nothing; ask again.
+    pub(crate) fn update(
+        &mut self,
+        version: i16,
+        asked: Asked,
+        answer: MetadataResponse,
+    ) -> Option<Arc<ClusterSnapshot>> {
+        if answer.brokers.is_empty() {
+            return None;
+        }
+        let mut next = ClusterSnapshot { generation: self.current.generation + 1, ..(*self.current).clone() };
+        next.cluster_id = answer.cluster_id.or(next.cluster_id);
+        next.controller = Some(BrokerId(answer.controller_id)).filter(|id| id.0 >= 0);
+        next.brokers = answer
+            .brokers
+            .into_iter()
+            .filter_map(|b| {
+                let port = u16::try_from(b.port).ok()?;
+                Some((BrokerId(b.node_id), Broker { id: BrokerId(b.node_id), host: b.host, port, rack: b.rack }))
+            })
+            .collect();
+        if asked == Asked::All {
+            next.topics.clear();
+        }
+        for topic in answer.topics {
+            if let Some(topic) = self.merge_topic(version, &next, topic) {
+                next.topics.insert(Arc::clone(&topic.name), topic);
+            }
+        }
+        next.names = next.topics.values().filter_map(|t| Some((t.id?, Arc::clone(&t.name)))).collect();
+        self.publish(next)
+    }
+
+    /// Takes leaders over that are newer than what is known. Whether any was.
+    pub(crate) fn apply_hints(&mut self, hints: &[LeaderHint]) -> bool {
+        let mut next = ClusterSnapshot { generation: self.current.generation + 1, ..(*self.current).clone() };
+        let mut applied = false;
+        for hint in hints {
+            if let Some((host, port)) = &hint.endpoint {
+                let known = next.brokers.get(&hint.leader).and_then(|b| b.rack.clone());
+                let broker = Broker { id: hint.leader, host: host.clone(), port: *port, rack: known };
+                next.brokers.insert(hint.leader, broker);
+            }
+            if !next.brokers.contains_key(&hint.leader) {
+                continue;
+            }
+            let Some(topic) = next.topics.get_mut(&hint.topic) else { continue };
+            let Ok(at) = topic.partitions.binary_search_by_key(&hint.partition, |p| p.index) else { continue };
+            let Some(partition) = topic.partitions.get_mut(at) else { continue };
+            if partition.leader_epoch.is_none_or(|known| hint.leader_epoch > known) {
+                partition.leader = Some(hint.leader);
+                partition.leader_epoch = Some(hint.leader_epoch);
+                applied = true;
+            }
+        }
+        if applied {
+            self.publish(next);
+        }
+        applied
+    }
+
+    fn publish(&mut self, next: ClusterSnapshot) -> Option<Arc<ClusterSnapshot>> {
+        self.current = Arc::new(next);
+        Some(self.current())
+    }
+
+    fn merge_topic(&self, version: i16, next: &ClusterSnapshot, answer: MetadataResponseTopic) -> Option<Topic> {
+        let id = Some(answer.topic_id).filter(|id| !id.is_nil());
+        let name: Arc<str> = match answer.name {
+            Some(name) => name.into(),
+            None => Arc::clone(self.current.names.get(&id?)?),
+        };
+        let error = ErrorCode::from(answer.error_code).ok().err();
+        let known = self.current.topics.get(&name);
+        if error.is_some() && answer.partitions.is_empty() {
+            // The partitions stay: a broker that has not heard of the topic yet is no reason to forget its leaders.
+            let partitions = known.map(|t| t.partitions.clone()).unwrap_or_default();
+            return Some(Topic {
+                name,
+                id: id.or(known.and_then(|t| t.id)),
+                error,
+                internal: answer.is_internal,
+                partitions,
+            });
+        }
+        let recreated = matches!((known.and_then(|t| t.id), id), (Some(old), Some(new)) if old != new);
+        let known = known.filter(|_| !recreated);
+        let mut partitions: Vec<_> = answer
+            .partitions
+            .into_iter()
+            .map(|p| merge_partition(version, next, known.and_then(|t| t.partition(p.partition_index)), p))
+            .collect();
+        partitions.sort_by_key(|p| p.index);
+        partitions.dedup_by_key(|p| p.index);
+        Some(Topic { name, id, error, internal: answer.is_internal, partitions })
+    }
+}
+
+/// The epoch rule: an answer with an older epoch than the known one comes from a broker that lags behind, and is not
+/// taken (`Metadata.java`, `updateLatestMetadata`).
+fn merge_partition(
+    version: i16,
+    next: &ClusterSnapshot,
+    known: Option<&Partition>,
+    answer: MetadataResponsePartition,
+) -> Partition {
+    let epoch = Some(answer.leader_epoch).filter(|epoch| version >= RELIABLE_EPOCHS_FROM && *epoch >= 0);
+    let known_epoch = known.and_then(|p| p.leader_epoch);
+    if let (Some(known), Some(new), Some(old)) = (known, epoch, known_epoch)
+        && new < old
+    {
+        return known.clone();
+    }
+    let ids = |ids: Vec<i32>| ids.into_iter().map(BrokerId).collect();
+    Partition {
+        index: answer.partition_index,
+        leader: Some(BrokerId(answer.leader_id)).filter(|id| next.brokers.contains_key(id)),
+        leader_epoch: epoch,
+        replicas: ids(answer.replica_nodes),
+        isr: ids(answer.isr_nodes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_protocol::messages::metadata::MetadataResponseBroker;
+
+    fn answer(id: Uuid, leader: i32, epoch: i32) -> MetadataResponse {
+        MetadataResponse {
+            brokers: (1..=3)
+                .map(|n| MetadataResponseBroker { node_id: n, host: "h".into(), port: 9000 + n, ..Default::default() })
+                .collect(),
+            topics: vec![MetadataResponseTopic {
+                name: Some("t".into()),
+                topic_id: id,
+                partitions: vec![MetadataResponsePartition {
+                    leader_id: leader,
+                    leader_epoch: epoch,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    fn leader(metadata: &Metadata) -> (Option<BrokerId>, Option<i32>) {
+        let current = metadata.current();
+        let partition = current.partition("t", 0).expect("the partition is known");
+        (partition.leader, partition.leader_epoch)
+    }
+
+    const A: Uuid = Uuid::from_u128(1);
+    const B: Uuid = Uuid::from_u128(2);
+
+    #[test]
+    fn metadata_epoch_never_goes_back_without_new_topic_id() {
+        let mut metadata = Metadata::default();
+        metadata.update(12, Asked::Some, answer(A, 1, 5));
+        metadata.update(12, Asked::Some, answer(A, 2, 4));
+        assert_eq!(leader(&metadata), (Some(BrokerId(1)), Some(5)));
+        metadata.update(12, Asked::Some, answer(A, 3, 5));
+        assert_eq!(leader(&metadata), (Some(BrokerId(3)), Some(5)));
+        metadata.update(12, Asked::Some, answer(B, 2, 0));
+        assert_eq!(leader(&metadata), (Some(BrokerId(2)), Some(0)));
+    }
+
+    #[test]
+    fn epochs_of_old_versions_are_forgotten() {
+        let mut metadata = Metadata::default();
+        metadata.update(12, Asked::Some, answer(A, 1, 5));
+        metadata.update(8, Asked::Some, answer(A, 2, 3));
+        assert_eq!(leader(&metadata), (Some(BrokerId(2)), None));
+    }
+
+    #[test]
+    fn leader_hint_older_than_known_is_ignored() {
+        let mut metadata = Metadata::default();
+        metadata.update(12, Asked::Some, answer(A, 1, 5));
+        let hint = |leader, leader_epoch| LeaderHint {
+            topic: "t".into(),
+            partition: 0,
+            leader: BrokerId(leader),
+            leader_epoch,
+            endpoint: None,
+        };
+        assert!(!metadata.apply_hints(&[hint(2, 5)]));
+        assert!(!metadata.apply_hints(&[hint(9, 6)]), "its address is not known");
+        assert!(metadata.apply_hints(&[hint(2, 6)]));
+        assert_eq!(leader(&metadata), (Some(BrokerId(2)), Some(6)));
+    }
+
+    #[test]
+    fn an_answer_without_brokers_is_ignored() {
+        let mut metadata = Metadata::default();
+        metadata.update(12, Asked::Some, answer(A, 1, 5));
+        assert!(metadata.update(12, Asked::All, MetadataResponse::default()).is_none());
+        assert_eq!(leader(&metadata), (Some(BrokerId(1)), Some(5)));
+    }
+
+    #[test]
+    fn a_partial_answer_keeps_the_other_topics_and_a_full_one_drops_them() {
+        let mut metadata = Metadata::default();
+        metadata.update(12, Asked::Some, answer(A, 1, 5));
+        let other = MetadataResponse { topics: vec![], ..answer(A, 1, 5) };
+        metadata.update(12, Asked::Some, other.clone());
+        assert!(metadata.current().topic("t").is_some());
+        metadata.update(12, Asked::All, other);
+        assert!(metadata.current().topic("t").is_none());
+    }
+}
