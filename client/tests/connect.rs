@@ -1,0 +1,116 @@
+//! Finding a cluster, and what is said when there is none.
+use std::time::{Duration, Instant};
+
+use ottla_client::{BrokerId, Client, ClientConfig, Error, ErrorCode};
+use ottla_testkit::Broker;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+/// A server that answers every request frame on every connection with what `answer` makes of its correlation id, and
+/// hangs up on `None`.
+async fn fake(answer: impl Fn(usize, i32) -> Option<Vec<u8>> + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut length = [0; 4];
+            while stream.read_exact(&mut length).await.is_ok() {
+                let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+                stream.read_exact(&mut frame).await.unwrap();
+                let id = i32::from_be_bytes(frame[4..8].try_into().unwrap());
+                let Some(body) = answer(connection, id) else { break };
+                stream.write_all(&(body.len() as u32).to_be_bytes()).await.unwrap();
+                stream.write_all(&body).await.unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_cluster_is_found_through_any_of_its_brokers() {
+    for version in ["0.11", "1.1", "2.1", "2.8", "3.9", "4.1"] {
+        let broker = Broker::builder().nodes(3).topic("orders", 6).as_version(version).start().await.unwrap();
+        let bootstrap = broker.bootstrap();
+        let one = bootstrap.split(',').next_back().unwrap();
+        let client = Client::connect(ClientConfig::new(one)).await.unwrap();
+        assert_eq!(client.cluster().brokers().count(), 3, "{version}");
+        let topic = client.topic("orders", soon()).await.unwrap();
+        assert_eq!(topic.partitions.len(), 6, "{version}");
+        assert!(topic.partitions.iter().all(|p| p.leader.is_some()), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_address_says_what_was_tried_and_what_to_check() {
+    let error = Client::connect(ClientConfig::new("127.0.0.1:1,localhost:2")).await.unwrap_err();
+    let text = error.to_string();
+    for part in ["127.0.0.1:1 (", "localhost:2 (", "refused", "check that bootstrap.servers"] {
+        assert!(text.contains(part), "{part:?} is missing in: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_does_not_exist_is_a_timeout_that_says_so() {
+    let broker = Broker::builder().topic("orders", 1).auto_create_topics(false).start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let error = client.topic("ordres", Instant::now() + Duration::from_millis(500)).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::UnknownTopicOrPartition));
+    assert!(error.to_string().contains("finding the topic ordres"), "{error}");
+}
+
+#[tokio::test]
+async fn a_reply_with_an_impossible_length_is_an_error_and_no_abort() {
+    let address = fake(|_, id| {
+        let mut reply = id.to_be_bytes().to_vec();
+        reply.extend([0, 0, 0x7f, 0xff, 0xff, 0xff]);
+        Some(reply)
+    })
+    .await;
+    let error = Client::connect(ClientConfig::new(&address)).await.unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }));
+    assert!(error.to_string().contains("its answer is not Kafka's"), "{error}");
+}
+
+#[tokio::test]
+async fn a_broker_that_hangs_up_on_new_versions_is_asked_with_older_ones() {
+    // The fourth connection is the one for version 0: an empty list of APIs.
+    let address = fake(|connection, id| (connection >= 3).then(|| [&id.to_be_bytes()[..], &[0; 6]].concat())).await;
+    let error = Client::connect(ClientConfig::new(&address)).await.unwrap_err();
+    assert!(matches!(error, Error::UnsupportedVersion { .. }), "it got past the handshake: {error}");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_everything_is_no_kafka() {
+    let address = fake(|_, _| None).await;
+    let error = Client::connect(ClientConfig::new(&address)).await.unwrap_err().to_string();
+    assert!(error.contains("not a Kafka broker") && error.contains("security.protocol"), "{error}");
+}
+
+#[tokio::test]
+async fn a_silent_server_is_given_up_within_the_setup_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = ClientConfig::new(&listener.local_addr().unwrap().to_string());
+    config.socket_connection_setup_timeout = Duration::from_millis(300);
+    let started = Instant::now();
+    let error = Client::connect(config).await.unwrap_err().to_string();
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(error.contains("asking for its versions"), "{error}");
+}
+
+#[tokio::test]
+async fn a_cluster_goes_on_being_known_when_the_bootstrap_broker_dies() {
+    let mut broker = Broker::builder().nodes(3).topic("orders", 3).start().await.unwrap();
+    let first = broker.bootstrap().split(',').next().unwrap().to_owned();
+    let client = Client::connect(ClientConfig::new(&first)).await.unwrap();
+    let id = client.cluster().brokers().map(|b| b.id).min().unwrap();
+    broker.kill_node(id.0);
+    broker.move_leader("orders", 0, 2);
+    let topic = client.topic("orders", soon()).await.unwrap();
+    assert_eq!(topic.partition(0).and_then(|p| p.leader), Some(BrokerId(2)));
+}
