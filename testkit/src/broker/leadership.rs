@@ -60,7 +60,7 @@ impl Cluster {
     }
 
     /// Makes `node` the leader; it becomes a replica if it was none. False if there is no such partition or node.
-    pub(crate) fn move_leader(&mut self, topic: &str, index: i32, node: i32) -> bool {
+    pub fn move_leader(&mut self, topic: &str, index: i32, node: i32) -> bool {
         if !self.is_alive(node) {
             return false;
         }
@@ -80,7 +80,7 @@ impl Cluster {
     }
 
     /// An unclean election: the batch with `offset`, and all after it, are lost.
-    pub(crate) fn truncate(&mut self, topic: &str, index: i32, offset: i64) {
+    pub fn truncate(&mut self, topic: &str, index: i32, offset: i64) {
         if let Some(partition) = self.partition_mut(topic, index) {
             partition.log.truncate(offset);
             let leader = partition.leader;
@@ -90,7 +90,7 @@ impl Cluster {
     }
 
     /// Node `id` is gone: its partitions move to other in-sync replicas, or are without a leader.
-    pub(crate) fn node_died(&mut self, id: i32) {
+    pub fn node_died(&mut self, id: i32) {
         self.mark(id, false);
         self.coordinator_epoch += 1;
         self.sessions.forget_node(id);
@@ -98,7 +98,7 @@ impl Cluster {
     }
 
     /// Node `id` is back and in sync.
-    pub(crate) fn node_returned(&mut self, id: i32) {
+    pub fn node_returned(&mut self, id: i32) {
         self.mark(id, true);
         self.settle_all();
     }

@@ -65,6 +65,11 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// ApiVersions answers versions it does not know in version 0.
+    pub(crate) fn as_version_0(self) -> Self {
+        Self { version: 0, ..self }
+    }
+
     /// A reply to the request.
     pub(crate) fn reply<R>(self, response: R) -> Reply
     where

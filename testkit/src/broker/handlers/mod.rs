@@ -49,6 +49,10 @@ pub(crate) fn dispatch(cluster: &mut Cluster, call: &Call, connection: Connectio
         Body::Produce(request) => produce::handle(cluster, call, head, request),
         Body::Fetch(request) => fetch::handle(cluster, call, head, connection, request),
         Body::UnsupportedApiVersions => Outcome::Reply(head.reply(api_versions::unsupported(cluster))),
+        // A rule that denies the version gets the answer a broker gives that does not know it.
+        Body::ApiVersions(_) if call.fails_whole() == Err(ErrorCode::UnsupportedVersion) => {
+            Outcome::Reply(head.as_version_0().reply(api_versions::unsupported(cluster)))
+        }
         Body::ApiVersions(request) => reply!(api_versions, request),
         Body::ListOffsets(request) => reply!(list_offsets, request),
         Body::Metadata(request) => reply!(metadata, request),
