@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Exactly-once Kafka sources and sinks for stream engines, and a small pipeline runner.
+//!
+//! The traits in this crate's root are the contract between a connector and an engine. None of them names a runtime or
+//! an engine's type, and none assumes that two participants share a process: they talk only through the engine.
+mod contract;
+mod error;
+mod ledger;
+mod schema;
+mod source;
+
+pub use contract::{
+    CheckpointId, Committer, Discovery, Enumerator, Event, Job, Loss, Outcome, Progress, Reader, RestoredSink,
+    RestoredSource, Sink, Source, SplitId, Stamped, State, Timestamp, Writer,
+};
+pub use error::{Error, Result, Witnessed};
+pub use ledger::{CommittableLedger, Ticket};

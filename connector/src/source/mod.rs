@@ -1,0 +1,1 @@
+//! The source: placeholder until it lands.
