@@ -328,3 +328,72 @@ async fn acks_0_has_no_reply() {
     assert_eq!(metadata.error_code, 0);
     assert_eq!(broker.offsets("t", 0), Some((0, 1)));
 }
+
+/// Joins as a consumer with this member id; sends only.
+async fn join(client: &mut Client, member_id: &str) {
+    use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+    let protocol =
+        JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(Bytes::from_static(b"meta"));
+    let request = JoinGroupRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_session_timeout_ms(10_000)
+        .with_rebalance_timeout_ms(10_000)
+        .with_member_id(text(member_id))
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol]);
+    client.send(9, &request).await;
+}
+
+async fn joined(client: &mut Client) -> JoinGroupResponse {
+    client.receive::<JoinGroupRequest>(9).await.1
+}
+
+fn sync(member_id: &str, generation: i32, assigned: &[(&str, &'static [u8])]) -> SyncGroupRequest {
+    use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+    let assignments = assigned.iter().map(|&(id, bytes)| {
+        SyncGroupRequestAssignment::default().with_member_id(text(id)).with_assignment(Bytes::from_static(bytes))
+    });
+    SyncGroupRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_generation_id(generation)
+        .with_member_id(text(member_id))
+        .with_protocol_type(Some(text("consumer")))
+        .with_protocol_name(Some(text("range")))
+        .with_assignments(assignments.collect())
+}
+
+#[tokio::test]
+async fn two_members_share_a_classic_group() {
+    let (broker, mut a) = one_node().await;
+    let mut b = Client::connect(&broker.bootstrap()).await;
+    let mut ids = Vec::new();
+    for client in [&mut a, &mut b] {
+        join(client, "").await;
+        let response = joined(client).await;
+        assert_eq!(response.error_code, 79);
+        ids.push(response.member_id.to_string());
+    }
+    join(&mut a, &ids[0]).await;
+    join(&mut b, &ids[1]).await;
+    let (first, second) = (joined(&mut a).await, joined(&mut b).await);
+    assert_eq!((first.error_code, first.generation_id), (0, 1));
+    assert_eq!((second.error_code, second.generation_id), (0, 1));
+    assert_eq!(first.members.len() + second.members.len(), 2, "one of them leads and sees both");
+    // Which join arrived first is open: two sockets have no order.
+    if second.leader.as_str() == ids[1] {
+        std::mem::swap(&mut a, &mut b);
+        ids.swap(0, 1);
+    }
+    b.send(5, &sync(&ids[1], 1, &[])).await;
+    let assigned: [(&str, &[u8]); 2] = [(&ids[0], b"A"), (&ids[1], b"B")];
+    assert_eq!(a.call(5, &sync(&ids[0], 1, &assigned)).await.assignment, Bytes::from_static(b"A"));
+    assert_eq!(b.receive::<SyncGroupRequest>(5).await.1.assignment, Bytes::from_static(b"B"));
+    let heartbeat = HeartbeatRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_member_id(text(&ids[1]))
+        .with_generation_id(1);
+    assert_eq!(b.call(4, &heartbeat).await.error_code, 0);
+    let describe = DescribeGroupsRequest::default().with_groups(vec![GroupId(text("g"))]);
+    let described = a.call(5, &describe).await.groups.remove(0);
+    assert_eq!((described.group_state.as_str(), described.members.len()), ("Stable", 2));
+}

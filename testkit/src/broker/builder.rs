@@ -125,6 +125,18 @@ impl BrokerBuilder {
         self
     }
 
+    /// `group.initial.rebalance.delay.ms`. Default 0, unlike Kafka's 3 s.
+    pub fn group_initial_rebalance_delay(mut self, delay: Duration) -> Self {
+        self.config.group_initial_rebalance_delay = delay;
+        self
+    }
+
+    /// `group.min.session.timeout.ms`. Default 6 s.
+    pub fn group_min_session_timeout(mut self, timeout: Duration) -> Self {
+        self.config.group_min_session_timeout = timeout;
+        self
+    }
+
     /// Seed of everything random: topic ids, session ids, the cluster id.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::ErrorCode;
@@ -11,6 +12,7 @@ use super::batch::Marker;
 use super::config::ClusterConfig;
 use super::control::{Control, Fault, Matcher};
 use super::fetch_session::FetchSessions;
+use super::groups::Groups;
 use super::handlers::{self, fetch::Parked};
 use super::offsets::Offsets;
 use super::producers::SequenceRules;
@@ -49,6 +51,7 @@ pub(crate) struct Call {
     pub(crate) now: Instant,
     pub(crate) node: i32,
     pub(crate) version: i16,
+    pub(crate) client_id: StrBytes,
     fault: Option<(Matcher, ErrorCode)>,
 }
 
@@ -89,6 +92,7 @@ pub struct Cluster {
     pub(crate) topic_ids: HashMap<Uuid, String>,
     pub(crate) transactions: Transactions,
     pub(crate) offsets: Offsets,
+    pub(crate) groups: Groups,
     pub(crate) sessions: FetchSessions,
     pub(crate) control: Control,
     pub(crate) rng: fastrand::Rng,
@@ -117,6 +121,7 @@ impl Cluster {
             topic_ids: HashMap::new(),
             transactions: Transactions::new(config.transaction_max_timeout_ms(), second_protocol),
             offsets: Offsets::default(),
+            groups: Groups::default(),
             sessions: FetchSessions::default(),
             control: Control::default(),
             rng,
@@ -152,7 +157,8 @@ impl Cluster {
     pub fn handle(&mut self, now: Instant, node: i32, connection: ConnectionId, request: Request) -> Outcome {
         self.tick(now);
         let fault = self.strike(node, &request);
-        let mut call = Call { now, node, version: request.head.version, fault: None };
+        let client_id = request.client_id.clone();
+        let mut call = Call { now, node, version: request.head.version, client_id, fault: None };
         let then = match fault {
             Some((_, Fault::HangUp)) => return Outcome::HangUp,
             Some((matcher, Fault::Fail(code))) => {
@@ -189,7 +195,10 @@ impl Cluster {
     /// Looks again at the request `connection` has parked.
     pub fn resume(&mut self, now: Instant, connection: ConnectionId) -> Outcome {
         self.tick(now);
-        handlers::fetch::resume(self, now, connection)
+        match self.groups.resume(now, connection) {
+            Some(outcome) => outcome,
+            None => handlers::fetch::resume(self, now, connection),
+        }
     }
 
     /// Forgets what `connection` has parked.
@@ -197,6 +206,7 @@ impl Cluster {
         if let Some(parked) = self.parked.remove(&connection) {
             self.unwatch(connection, &parked);
         }
+        self.groups.disconnect(connection);
     }
 
     /// The next connection to [`resume`](Self::resume); call until `None` after every other call.
@@ -206,7 +216,8 @@ impl Cluster {
 
     /// When to call [`tick`](Self::tick) next.
     pub fn poll_timeout(&self) -> Instant {
-        self.ends.values().min().map_or(self.next_sweep, |end| self.next_sweep.min(*end))
+        let due = self.ends.values().min().copied().into_iter().chain(self.groups.poll_timeout());
+        due.fold(self.next_sweep, Instant::min)
     }
 
     /// Does what is due: end markers, transaction timeouts, expiration of transactional ids.
@@ -224,6 +235,7 @@ impl Cluster {
         if !self.ends.is_empty() {
             self.write_due_markers(now);
         }
+        self.tick_groups(now);
     }
 
     /// Schedules the end markers of a transaction that was just prepared.
@@ -280,6 +292,10 @@ impl Cluster {
             let watchers = std::mem::take(&mut partition.watchers);
             self.woken.extend(watchers);
         }
+    }
+
+    pub(crate) fn wake_connections(&mut self, connections: impl IntoIterator<Item = ConnectionId>) {
+        self.woken.extend(connections);
     }
 
     pub(crate) fn watch(&mut self, connection: ConnectionId, parked: &Parked) {

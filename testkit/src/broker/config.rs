@@ -56,6 +56,10 @@ pub(crate) struct ClusterConfig {
     /// How long end markers take to be written; a transaction stays in Prepare… that long.
     pub(crate) marker_delay: Duration,
     pub(crate) transactional_id_expiration: Duration,
+    /// `group.initial.rebalance.delay.ms`; 0, not Kafka's 3 s, so that tests need not wait.
+    pub(crate) group_initial_rebalance_delay: Duration,
+    pub(crate) group_min_session_timeout: Duration,
+    pub(crate) group_max_session_timeout: Duration,
     pub(crate) seed: u64,
 }
 
@@ -73,6 +77,9 @@ impl Default for ClusterConfig {
             transaction_sweep: Duration::from_secs(10),
             marker_delay: Duration::ZERO,
             transactional_id_expiration: Duration::from_secs(7 * 24 * 3600),
+            group_initial_rebalance_delay: Duration::ZERO,
+            group_min_session_timeout: Duration::from_secs(6),
+            group_max_session_timeout: Duration::from_secs(1800),
             seed: 0x0771_a000,
         }
     }

@@ -6,6 +6,8 @@ mod cluster;
 mod config;
 mod control;
 mod fetch_session;
+mod group;
+mod groups;
 mod handlers;
 mod leader_epochs;
 mod leadership;

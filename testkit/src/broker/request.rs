@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader, *};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, decode_request_header_from_buffer};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes, decode_request_header_from_buffer};
 
 use super::versions::KafkaVersion;
 
@@ -36,6 +36,10 @@ requests! {
     OffsetCommit(OffsetCommitRequest),
     OffsetFetch(OffsetFetchRequest),
     FindCoordinator(FindCoordinatorRequest),
+    JoinGroup(JoinGroupRequest),
+    Heartbeat(HeartbeatRequest),
+    LeaveGroup(LeaveGroupRequest),
+    SyncGroup(SyncGroupRequest),
     DescribeGroups(DescribeGroupsRequest),
     ListGroups(ListGroupsRequest),
     ApiVersions(ApiVersionsRequest),
@@ -83,6 +87,7 @@ impl Head {
 #[derive(Debug)]
 pub struct Request {
     pub(crate) head: Head,
+    pub(crate) client_id: StrBytes,
     pub(crate) body: Body,
 }
 
@@ -99,18 +104,19 @@ impl Request {
         if !(accepted.0..=accepted.1).contains(&api_version) {
             if api == ApiKey::ApiVersions {
                 let head = Head { api, version: 0, correlation_id };
-                return Ok(Self { head, body: Body::UnsupportedApiVersions });
+                return Ok(Self { head, client_id: StrBytes::new(), body: Body::UnsupportedApiVersions });
             }
             return Err(format!("{api:?} v{api_version} is outside {}-{}", accepted.0, accepted.1));
         }
         // kafka-protocol's decoders may panic on truncated or hostile lengths; that must cost one connection only.
         let decoded = catch_unwind(AssertUnwindSafe(|| {
-            let _: RequestHeader = decode_request_header_from_buffer(&mut frame).map_err(|error| error.to_string())?;
-            decode_body(api, api_version, &mut frame)
+            let header: RequestHeader =
+                decode_request_header_from_buffer(&mut frame).map_err(|error| error.to_string())?;
+            Ok((header.client_id.unwrap_or_default(), decode_body(api, api_version, &mut frame)?))
         }));
-        let body = decoded.unwrap_or_else(|_| Err("decoder gave up".to_owned()));
-        let body = body.map_err(|reason| format!("{api:?} v{api_version}: {reason}"))?;
-        Ok(Self { head: Head { api, version: api_version, correlation_id }, body })
+        let decoded = decoded.unwrap_or_else(|_| Err("decoder gave up".to_owned()));
+        let (client_id, body) = decoded.map_err(|reason: String| format!("{api:?} v{api_version}: {reason}"))?;
+        Ok(Self { head: Head { api, version: api_version, correlation_id }, client_id, body })
     }
 
     /// Which API this is.

@@ -21,7 +21,9 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: &str) -> Self {
-        Self { socket: TcpStream::connect(address).await.unwrap(), correlation_id: 0 }
+        let socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self { socket, correlation_id: 0 }
     }
 
     pub(crate) async fn send<R: Request>(&mut self, version: i16, request: &R) -> i32 {

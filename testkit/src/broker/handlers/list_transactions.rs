@@ -37,7 +37,7 @@ fn matches(call: &Call, request: &ListTransactionsRequest, id: &str, transaction
     let producer = request.producer_id_filters.is_empty()
         || request.producer_id_filters.contains(&ProducerId(transaction.producer_id));
     // Without a start the difference to it is large, as it is for Kafka, whose "no start" is -1.
-    let duration = u64::try_from(request.duration_filter).is_err_and(|_| true)
+    let duration = request.duration_filter < 0
         || transaction.started.is_none_or(|started| {
             let least = Duration::from_millis(u64::try_from(request.duration_filter).unwrap_or(0));
             call.now.saturating_duration_since(started) > least

@@ -15,7 +15,10 @@ mod describe_transactions;
 mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+pub(crate) mod join_group;
+mod leave_group;
 mod list_groups;
 mod list_offsets;
 mod list_transactions;
@@ -24,6 +27,7 @@ mod offset_commit;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+pub(crate) mod sync_group;
 mod txn_offset_commit;
 
 use std::collections::HashMap;
@@ -48,6 +52,10 @@ pub(crate) fn dispatch(cluster: &mut Cluster, call: &Call, connection: Connectio
     match request.body {
         Body::Produce(request) => produce::handle(cluster, call, head, request),
         Body::Fetch(request) => fetch::handle(cluster, call, head, connection, request),
+        Body::JoinGroup(request) => join_group::handle(cluster, call, head, connection, request),
+        Body::SyncGroup(request) => sync_group::handle(cluster, call, head, connection, request),
+        Body::Heartbeat(request) => reply!(heartbeat, request),
+        Body::LeaveGroup(request) => reply!(leave_group, request),
         Body::UnsupportedApiVersions => Outcome::Reply(head.reply(api_versions::unsupported(cluster))),
         // A rule that denies the version gets the answer a broker gives that does not know it.
         Body::ApiVersions(_) if call.fails_whole() == Err(ErrorCode::UnsupportedVersion) => {

@@ -5,17 +5,22 @@ use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
 use super::super::ErrorCode;
 use super::super::cluster::{Call, Cluster};
+use super::super::group::exchange::Speaker;
 use super::super::leadership::GROUP;
-use super::super::offsets::{Committed, Committer};
+use super::super::offsets::Committed;
 use super::code;
 
 pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let group = request.group_id.0.as_str();
     let unknown = if call.version >= 9 { ErrorCode::GroupIdNotFound } else { ErrorCode::IllegalGeneration };
-    let committer = Committer { generation: request.generation_id_or_member_epoch, member_id: &request.member_id };
+    let speaker = Speaker {
+        member_id: &request.member_id,
+        instance_id: request.group_instance_id.as_deref(),
+        generation: request.generation_id_or_member_epoch,
+    };
     let admitted = cluster
         .check_coordinator(call.node, GROUP, group)
-        .and_then(|()| cluster.offsets.check(group, committer, unknown));
+        .and_then(|()| cluster.check_commit(call, group, speaker, false, unknown));
     let topics = request.topics.iter().map(|topic| {
         let name = topic.name.0.as_str();
         let partitions = topic.partitions.iter().map(|partition| {

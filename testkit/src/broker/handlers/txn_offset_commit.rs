@@ -7,8 +7,9 @@ use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
 use super::super::ErrorCode;
 use super::super::cluster::{Call, Cluster};
+use super::super::group::exchange::Speaker;
 use super::super::leadership::GROUP;
-use super::super::offsets::{Committed, Committer, Offsets};
+use super::super::offsets::{Committed, Offsets};
 use super::super::transactions::ProducerIdAndEpoch;
 use super::code;
 
@@ -38,8 +39,12 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: TxnOffsetCommi
 fn admit(cluster: &mut Cluster, call: &Call, request: &TxnOffsetCommitRequest) -> Result<(), ErrorCode> {
     let group = request.group_id.0.as_str();
     cluster.check_coordinator(call.node, GROUP, group)?;
-    let committer = Committer { generation: request.generation_id, member_id: &request.member_id };
-    cluster.offsets.check(group, committer, ErrorCode::IllegalGeneration)?;
+    let speaker = Speaker {
+        member_id: &request.member_id,
+        instance_id: request.group_instance_id.as_deref(),
+        generation: request.generation_id,
+    };
+    cluster.check_commit(call, group, speaker, true, ErrorCode::IllegalGeneration)?;
     let id = request.transactional_id.0.as_str();
     let producer = ProducerIdAndEpoch { producer_id: request.producer_id.0, epoch: request.producer_epoch };
     let partition = Offsets::partition_of(group);

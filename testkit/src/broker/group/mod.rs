@@ -1,0 +1,4 @@
+//! Groups with members.
+
+pub(crate) mod classic;
+pub(crate) mod exchange;

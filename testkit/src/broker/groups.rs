@@ -1,0 +1,122 @@
+//! Groups inside the cluster: who waits, and what is due.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
+
+use super::ErrorCode;
+use super::cluster::{Call, Cluster, ConnectionId, Outcome};
+use super::group::classic::ClassicGroup;
+use super::group::exchange::{Answer, Speaker};
+use super::handlers::{join_group, sync_group};
+use super::offsets::Committer;
+use super::request::{Head, Reply};
+
+/// A parked join or sync is looked at again this late, if nothing wakes it before.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+
+/// All groups with members, and the connections that wait in them.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    pub(crate) classic: BTreeMap<String, ClassicGroup>,
+    waiting: HashMap<ConnectionId, Head>,
+    answered: HashMap<ConnectionId, Reply>,
+    /// No group has anything to do before this.
+    next: Option<Instant>,
+}
+
+impl Groups {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.next
+    }
+
+    pub(crate) fn disconnect(&mut self, connection: ConnectionId) {
+        self.waiting.remove(&connection);
+        self.answered.remove(&connection);
+    }
+
+    /// Parks a join or sync.
+    pub(crate) fn wait(&mut self, now: Instant, connection: ConnectionId, head: Head) -> Outcome {
+        self.waiting.insert(connection, head);
+        Outcome::Park { until: now + LOOK_AGAIN }
+    }
+
+    /// The answer for a connection that waits in a group; `None` if it does not.
+    pub(crate) fn resume(&mut self, now: Instant, connection: ConnectionId) -> Option<Outcome> {
+        if let Some(reply) = self.answered.remove(&connection) {
+            self.waiting.remove(&connection);
+            return Some(Outcome::Reply(reply));
+        }
+        self.waiting.contains_key(&connection).then_some(Outcome::Park { until: now + LOOK_AGAIN })
+    }
+
+    /// Takes the answers a group has for those that wait; returns their connections.
+    fn settle(&mut self, name: &str) -> Vec<ConnectionId> {
+        let Some(group) = self.classic.get_mut(name) else { return Vec::new() };
+        let due = group.poll_timeout();
+        self.next = [self.next, due].into_iter().flatten().min();
+        let mut woken = Vec::new();
+        for (connection, answer) in group.take_answers() {
+            let Some(head) = self.waiting.get(&connection).copied() else { continue };
+            self.answered.insert(connection, reply(head, answer));
+            woken.push(connection);
+        }
+        woken
+    }
+}
+
+fn reply(head: Head, answer: Answer) -> Reply {
+    match answer {
+        Answer::Joined(joined) => head.reply::<JoinGroupResponse>(join_group::response(head.version, joined)),
+        Answer::Synced(synced) => head.reply::<SyncGroupResponse>(sync_group::response(head.version, synced)),
+    }
+}
+
+impl Cluster {
+    /// The outcome of a join or sync that waits, unless its own arrival was what the group waited for.
+    pub(crate) fn waited(&mut self, now: Instant, connection: ConnectionId, group: &str, outcome: Outcome) -> Outcome {
+        self.settle_group(group);
+        match outcome {
+            Outcome::Park { .. } => self.groups.resume(now, connection).unwrap_or(outcome),
+            outcome => outcome,
+        }
+    }
+
+    /// Wakes those a group has answered; call after every use of a group.
+    pub(crate) fn settle_group(&mut self, name: &str) {
+        let woken = self.groups.settle(name);
+        self.wake_connections(woken);
+    }
+
+    /// Does what is due in groups.
+    pub(crate) fn tick_groups(&mut self, now: Instant) {
+        if self.groups.next.is_none_or(|next| next > now) {
+            return;
+        }
+        self.groups.next = None;
+        let names: Vec<String> = self.groups.classic.keys().cloned().collect();
+        for name in &names {
+            if let Some(group) = self.groups.classic.get_mut(name) {
+                group.tick(now);
+            }
+            self.settle_group(name);
+        }
+    }
+
+    /// Whether a committer may commit offsets of `group`: `unknown` is the error for a member of a group that is not.
+    pub(crate) fn check_commit(
+        &mut self,
+        call: &Call,
+        group: &str,
+        speaker: Speaker<'_>,
+        transactional: bool,
+        unknown: ErrorCode,
+    ) -> Result<(), ErrorCode> {
+        if let Some(classic) = self.groups.classic.get_mut(group) {
+            return classic.commit(call.now, speaker, transactional);
+        }
+        let committer = Committer { generation: speaker.generation, member_id: speaker.member_id };
+        self.offsets.check(group, committer, unknown)
+    }
+}
