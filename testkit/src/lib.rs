@@ -13,6 +13,8 @@
 //! hide in our mock. [`Cluster`] is the same broker without sockets, clock or tasks, for simulations.
 
 mod broker;
+#[cfg(feature = "docker")]
+pub mod kafka;
 
 pub use broker::{
     ApiKey, Broker, BrokerBuilder, Cluster, ConnectionId, ErrorCode, KafkaVersion, Outcome, Reply, Request, Rule,
