@@ -17,6 +17,6 @@ mod broker;
 pub mod kafka;
 
 pub use broker::{
-    ApiKey, Broker, BrokerBuilder, Cluster, ConnectionId, ErrorCode, KafkaVersion, Outcome, Reply, Request, Rule,
-    RuleBuilder, StartError,
+    ApiKey, Broker, BrokerBuilder, Cluster, ConnectionId, ErrorCode, Fault, KafkaVersion, Matcher, Outcome, Reply,
+    Request, Rule, RuleBuilder, StartError,
 };

@@ -12,7 +12,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
-use ottla_testkit::{Broker, BrokerBuilder, Cluster, Outcome, Reply, Request};
+use ottla_testkit::{Broker, BrokerBuilder, Cluster, ErrorCode, Fault, Matcher, Outcome, Reply, Request};
 
 const WALL_MS: i64 = 1_700_000_000_000;
 const TX: &str = "tx";
@@ -442,4 +442,44 @@ fn unknown_topic_is_created_on_the_fly_only_if_allowed() {
     let ask = MetadataRequest::default().with_topics(Some(vec![asked]));
     let mut error = |create| story.ask(12, &ask.clone().with_allow_auto_topic_creation(create)).topics[0].error_code;
     assert_eq!([error(false), error(false), error(true), error(false)], [3, 3, 3, 0]);
+}
+
+#[test]
+fn rule_fails_its_topic_only_and_carries_nothing_out() {
+    let mut story = story(Broker::builder().topic("t", 1).topic("u", 1));
+    let matcher = Matcher::new(ApiKey::Produce).topic("t");
+    let rule = story.cluster.add_rule(matcher, Fault::Fail(ErrorCode::KafkaStorageError), Some(1));
+    let mut both = produce(batch(None, false));
+    both.topic_data.push(both.topic_data[0].clone().with_name(TopicName(text("u"))));
+    let codes = |response: ProduceResponse| {
+        let topics = response.responses.into_iter();
+        topics.map(|topic| topic.partition_responses[0].error_code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(story.ask(9, &both)), [56, 0]);
+    assert_eq!(codes(story.ask(9, &both)), [0, 0]);
+    assert_eq!((story.cluster.rule_hits(rule), story.watermarks()), (1, (1, 1)));
+}
+
+#[test]
+fn dropped_response_was_carried_out_and_hang_up_was_not() {
+    let mut story = story(Broker::builder().topic("t", 1));
+    story.cluster.add_rule(Matcher::new(ApiKey::Produce), Fault::DropResponse, Some(1));
+    story.cluster.add_rule(Matcher::new(ApiKey::Produce), Fault::HangUp, Some(1));
+    let request = produce(batch(None, false));
+    assert!(matches!(story.handle(0, 9, &request), Outcome::NoReply));
+    assert_eq!(story.watermarks(), (1, 1));
+    assert!(matches!(story.handle(0, 9, &request), Outcome::HangUp));
+    assert_eq!(story.watermarks(), (1, 1));
+}
+
+#[test]
+fn denied_api_versions_is_answered_in_version_0() {
+    let mut story = story(Broker::builder());
+    let deny = Fault::Fail(ErrorCode::UnsupportedVersion);
+    story.cluster.add_rule(Matcher::new(ApiKey::ApiVersions), deny, Some(1));
+    let request =
+        ApiVersionsRequest::default().with_client_software_name(text("wire")).with_client_software_version(text("1.0"));
+    let Outcome::Reply(reply) = story.handle(0, 3, &request) else { panic!("no reply") };
+    let response = decode::<ApiVersionsRequest>(0, &reply);
+    assert_eq!((response.error_code, response.api_keys.len()), (35, 1));
 }

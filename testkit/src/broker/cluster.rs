@@ -317,6 +317,24 @@ impl Cluster {
         }
     }
 
+    /// Adds a fault rule for the next `times` requests that match, `None` = until it is removed; returns its id. The
+    /// oldest matching rule applies. ([`Broker::on`](super::Broker::on) is the same over sockets.)
+    pub fn add_rule(&mut self, matcher: Matcher, fault: Fault, times: Option<u64>) -> u64 {
+        let id = self.control.add(matcher, fault);
+        self.control.limit(id, times);
+        id
+    }
+
+    /// How many requests a rule has applied to.
+    pub fn rule_hits(&self, id: u64) -> u64 {
+        self.control.hits(id)
+    }
+
+    /// Ends a rule.
+    pub fn remove_rule(&mut self, id: u64) {
+        self.control.remove(id);
+    }
+
     /// Whether this API is answered by this cluster's version at all.
     pub fn has(&self, api: ApiKey) -> bool {
         self.config.version.accepted(api).is_some()

@@ -8,7 +8,8 @@ use super::ErrorCode;
 
 /// What a rule does to the requests it matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+#[non_exhaustive]
+pub enum Fault {
     /// Not carried out; answered with this error.
     Fail(ErrorCode),
     /// Carried out at once, answered later.
@@ -21,9 +22,9 @@ pub(crate) enum Fault {
     HangUpAfter,
 }
 
-/// Which requests a rule is about; `None` matches all.
+/// Which requests a rule is about: those of one API, and of these only what is narrowed down to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Matcher {
+pub struct Matcher {
     pub(crate) api: ApiKey,
     pub(crate) node: Option<i32>,
     pub(crate) topic: Option<String>,
@@ -31,8 +32,24 @@ pub(crate) struct Matcher {
 }
 
 impl Matcher {
-    pub(crate) fn new(api: ApiKey) -> Self {
+    /// Every request of this API.
+    pub fn new(api: ApiKey) -> Self {
         Self { api, node: None, topic: None, partition: None }
+    }
+
+    /// Only requests that name this topic; where an API answers per partition, only that topic's partitions fail.
+    pub fn topic(self, name: &str) -> Self {
+        Self { topic: Some(name.to_owned()), ..self }
+    }
+
+    /// Only requests that name this partition.
+    pub fn partition(self, index: i32) -> Self {
+        Self { partition: Some(index), ..self }
+    }
+
+    /// Only requests to this node.
+    pub fn node(self, id: i32) -> Self {
+        Self { node: Some(id), ..self }
     }
 
     /// Whether the rule is about this topic and partition.
@@ -78,6 +95,7 @@ impl Control {
         self.rules.iter().find(|rule| rule.id == id).map_or(0, |rule| rule.hits)
     }
 
+    /// Ends a rule.
     pub(crate) fn remove(&mut self, id: u64) {
         self.rules.retain(|rule| rule.id != id);
     }

@@ -53,8 +53,8 @@ impl Cluster {
         }
     }
 
-    /// Gives the coordination of `key` to `node`.
-    pub(crate) fn move_coordinator(&mut self, kind: i8, key: &str, node: i32) {
+    /// Gives the coordination of `key` to `node`; `kind` as in FindCoordinator: 0 group, 1 transaction.
+    pub fn move_coordinator(&mut self, kind: i8, key: &str, node: i32) {
         self.moved_coordinators.insert((kind, key.to_owned()), node);
         self.coordinator_epoch += 1;
     }

@@ -25,6 +25,7 @@ mod versions;
 
 pub use builder::{Broker, BrokerBuilder, StartError};
 pub use cluster::{Cluster, ConnectionId, Outcome};
+pub use control::{Fault, Matcher};
 pub use kafka_protocol::ResponseError as ErrorCode;
 pub use kafka_protocol::messages::ApiKey;
 pub use request::{Reply, Request};

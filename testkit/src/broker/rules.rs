@@ -24,19 +24,19 @@ impl RuleBuilder {
 
     /// Only requests that name this topic; where an API answers per partition, only that topic's partitions fail.
     pub fn topic(mut self, name: &str) -> Self {
-        self.matcher.topic = Some(name.to_owned());
+        self.matcher = self.matcher.topic(name);
         self
     }
 
     /// Only requests that name this partition.
     pub fn partition(mut self, index: i32) -> Self {
-        self.matcher.partition = Some(index);
+        self.matcher = self.matcher.partition(index);
         self
     }
 
     /// Only requests to this node.
     pub fn node(mut self, id: i32) -> Self {
-        self.matcher.node = Some(id);
+        self.matcher = self.matcher.node(id);
         self
     }
 

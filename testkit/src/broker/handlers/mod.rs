@@ -128,6 +128,7 @@ pub(crate) fn touches(ids: &HashMap<Uuid, String>, body: &Body, matcher: &Matche
             .topics
             .iter()
             .any(|topic| topic.partitions.iter().any(|data| named(&topic.topic, &nil, data.partition))),
+        Body::Metadata(request) if request.topics.is_none() => true,
         Body::Metadata(request) => request.topics.iter().flatten().any(|topic| {
             topic
                 .name
