@@ -35,23 +35,27 @@ const READ_AHEAD: usize = 64 << 10;
 pub struct FrameDecoder {
     buffer: BytesMut,
     max_frame: usize,
+    /// The longest frame that has come whole: the other side has shown that it means such lengths.
+    proven: usize,
 }
 
 impl FrameDecoder {
     /// `max_frame` is the longest frame to accept, in bytes.
     #[must_use]
     pub fn new(max_frame: usize) -> Self {
-        Self { buffer: BytesMut::new(), max_frame }
+        Self { buffer: BytesMut::new(), max_frame, proven: 0 }
     }
 
     /// The buffer to append what was read to, with room in it. It grows with what has arrived and never by what a
-    /// frame says of its length alone: at most doubling, so that a claim costs nothing.
+    /// frame says of its length alone: at most doubling, so that a claim costs nothing. Up to the length of the longest
+    /// frame so far a claim is believed, so that large frames are not copied as they grow.
     pub fn buffer(&mut self) -> &mut BytesMut {
         let wanted = match self.frame_length() {
             Some(length) if length <= self.max_frame => (length + 4).saturating_sub(self.buffer.len()),
             _ => 0,
         };
-        self.buffer.reserve(wanted.clamp(READ_AHEAD, self.buffer.len().max(READ_AHEAD)));
+        let at_most = self.buffer.len().max(self.proven).max(READ_AHEAD);
+        self.buffer.reserve(wanted.clamp(READ_AHEAD, at_most));
         &mut self.buffer
     }
 
@@ -59,7 +63,7 @@ impl FrameDecoder {
     ///
     /// # Errors
     /// When the length is negative or over the limit. The connection is useless then.
-    pub fn next(&mut self) -> Result<Option<Bytes>, DecodeError> {
+    pub fn next_frame(&mut self) -> Result<Option<Bytes>, DecodeError> {
         let Some(length) = self.frame_length() else { return Ok(None) };
         if length > i32::MAX as usize {
             return Err(DecodeError::Length(i64::from(length as u32 as i32)));
@@ -70,6 +74,7 @@ impl FrameDecoder {
         if self.buffer.len() - 4 < length {
             return Ok(None);
         }
+        self.proven = self.proven.max(length);
         self.buffer.advance(4);
         Ok(Some(self.buffer.split_to(length).freeze()))
     }
@@ -95,29 +100,42 @@ mod tests {
         let mut frames = FrameDecoder::new(100);
         for byte in [0, 0, 0, 2, 7] {
             frames.buffer().extend_from_slice(&[byte]);
-            assert_eq!(frames.next(), Ok(None));
+            assert_eq!(frames.next_frame(), Ok(None));
         }
         frames.buffer().extend_from_slice(&[8, 0, 0, 0, 0]);
-        assert_eq!(frames.next(), Ok(Some(Bytes::from_static(&[7, 8]))));
-        assert_eq!(frames.next(), Ok(Some(Bytes::new())));
-        assert_eq!(frames.next(), Ok(None));
+        assert_eq!(frames.next_frame(), Ok(Some(Bytes::from_static(&[7, 8]))));
+        assert_eq!(frames.next_frame(), Ok(Some(Bytes::new())));
+        assert_eq!(frames.next_frame(), Ok(None));
     }
 
     #[test]
     fn a_frame_over_the_limit_or_negative_is_an_error_before_it_is_read() {
         let mut frames = FrameDecoder::new(100);
         frames.buffer().extend_from_slice(&101u32.to_be_bytes());
-        assert_eq!(frames.next(), Err(DecodeError::FrameTooLong(101)));
+        assert_eq!(frames.next_frame(), Err(DecodeError::FrameTooLong(101)));
         let mut frames = FrameDecoder::new(100);
         frames.buffer().extend_from_slice(&(-2i32).to_be_bytes());
-        assert_eq!(frames.next(), Err(DecodeError::Length(-2)));
+        assert_eq!(frames.next_frame(), Err(DecodeError::Length(-2)));
     }
 
     #[test]
     fn a_claimed_length_alone_takes_no_memory() {
         let mut frames = FrameDecoder::new(100 << 20);
         frames.buffer().extend_from_slice(&(100u32 << 20).to_be_bytes());
-        assert_eq!(frames.next(), Ok(None));
+        assert_eq!(frames.next_frame(), Ok(None));
         assert!(frames.buffer().capacity() < 1 << 20);
+    }
+
+    #[test]
+    fn a_length_is_believed_once_such_a_frame_has_come() {
+        let mut frames = FrameDecoder::new(100 << 20);
+        frames.buffer().extend_from_slice(&(1u32 << 20).to_be_bytes());
+        frames.buffer().extend_from_slice(&vec![0; 1 << 20]);
+        assert_eq!(frames.next_frame().map(|frame| frame.map(|f| f.len())), Ok(Some(1 << 20)));
+        frames.buffer().extend_from_slice(&(1u32 << 20).to_be_bytes());
+        assert!(frames.buffer().capacity() > 1 << 20, "the whole frame has room at once");
+        let mut frames = FrameDecoder::new(100 << 20);
+        frames.buffer().extend_from_slice(&(1u32 << 20).to_be_bytes());
+        assert!(frames.buffer().capacity() < 1 << 20, "another connection has to prove it itself");
     }
 }

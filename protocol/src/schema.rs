@@ -17,7 +17,7 @@ pub enum Type {
     Uuid,
     Bytes,
     Records,
-    Array(&'static Type),
+    Array(&'static Self),
     Struct(&'static Struct),
 }
 

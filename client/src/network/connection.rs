@@ -337,7 +337,7 @@ impl Task {
 
     fn on_read(&mut self) -> Result<(), String> {
         self.last_activity = Instant::now();
-        while let Some(frame) = self.frames.next().map_err(|e| e.to_string())? {
+        while let Some(frame) = self.frames.next_frame().map_err(|e| e.to_string())? {
             let Some(correlation_id) = frame.first_chunk::<4>().map(|id| i32::from_be_bytes(*id)) else {
                 return Err("the broker sent an answer without a header".to_owned());
             };

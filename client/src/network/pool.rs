@@ -296,7 +296,7 @@ async fn round_trip(stream: &mut Box<dyn Stream>, frame: &Segments) -> Result<Op
     }
     let mut frames = FrameDecoder::new(MAX_HANDSHAKE_FRAME);
     loop {
-        if let Some(answer) = frames.next().map_err(|e| format!("its answer is not Kafka's: {e}"))? {
+        if let Some(answer) = frames.next_frame().map_err(|e| format!("its answer is not Kafka's: {e}"))? {
             return Ok(Some(answer));
         }
         match stream.read_buf(frames.buffer()).await {
