@@ -31,7 +31,7 @@ macro_rules! message {
             const SCHEMA: $crate::schema::Struct = $crate::schema::Struct {
                 name: stringify!($name),
                 fields: &[$($crate::schema::Field {
-                    name: stringify!($field),
+                    name: $crate::macros::plain(stringify!($field)),
                     kind: <$ty as $crate::wire::Wire>::TYPE,
                     versions: message!(@versions $($min $($max)?)?),
                     nullable: message!(@nullable $ty, message!(@versions $($min $($max)?)?) $(, $nmin $($nmax)?)?),
@@ -80,7 +80,10 @@ macro_rules! message {
                 let mut message = Self::default();
                 $({
                     const VERSIONS: $crate::schema::Versions = message!(@versions $($min $($max)?)?);
-                    if VERSIONS.contains(v.number) { message!(@get message.$field, input, v $(, $tag)?); }
+                    if VERSIONS.contains(v.number) {
+                        message!(@get message.$field, input, v $(, $tag)?);
+                        message!(@got message.$field, v $(, $nmin $($nmax)?)?);
+                    }
                 })*
                 if v.flexible {
                     $crate::wire::decode_tagged(input, |tag, value| {
@@ -131,6 +134,12 @@ macro_rules! message {
             });
         }
     };
+    (@got $place:expr, $v:ident) => {};
+    (@got $place:expr, $v:ident, $min:literal $($max:literal)?) => {
+        if $place.is_none() && !message!(@versions $min $($max)?).contains($v.number) {
+            return Err($crate::wire::DecodeError::Null);
+        }
+    };
     (@put $value:expr, <$ty:ty>, $default:expr, $out:ident, $tagged:ident, $v:ident) => {
         $crate::wire::Wire::encode(&$value, $out, $v)?
     };
@@ -176,6 +185,14 @@ pub(crate) const fn is_option(ty: &str) -> bool {
         i += 1;
     }
     true
+}
+
+/// A field's name without the mark of a raw identifier.
+pub(crate) const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', ..] => name.split_at(2).1,
+        _ => name,
+    }
 }
 
 pub(crate) use {message, request};

@@ -18,7 +18,7 @@ message! {
         transactional_id: String, @ 4+;
         producer_id: i64, @ 4+;
         producer_epoch: i16, @ 4+;
-        verify_only: bool = true, @ 4+;
+        verify_only: bool, @ 4+;
         topics: Vec<AddPartitionsToTxnTopic>, @ 4+;
     }
 

@@ -28,7 +28,7 @@ message! {
         topics: Vec<DescribeLogDirsTopic>;
         total_bytes: i64 = -1, @ 4+, ignorable;
         usable_bytes: i64 = -1, @ 4+, ignorable;
-        is_cordoned: bool = true, @ 5+, ignorable;
+        is_cordoned: bool, @ 5+, ignorable;
     }
 
     DescribeLogDirsTopic {

@@ -9,7 +9,7 @@ message! {
     UpdateFeaturesRequest {
         timeout_ms: i32 = 60000;
         feature_updates: Vec<FeatureUpdateKey>;
-        validate_only: bool = true, @ 1+;
+        validate_only: bool, @ 1+;
     }
 
     FeatureUpdateKey {

@@ -1,0 +1,149 @@
+//! Every API with both of its messages, as data and as codecs that need not be named.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+pub(crate) mod generate;
+
+use bytes::{Buf, Bytes};
+use ottla_protocol::messages::*;
+use ottla_protocol::schema::Type;
+use ottla_protocol::{ApiKey, DecodeError, EncodeError, Encoder, Request, Version, Wire};
+
+/// An API: its versions and its two messages.
+pub(crate) struct Api {
+    pub(crate) key: ApiKey,
+    pub(crate) min: i16,
+    pub(crate) max: i16,
+    pub(crate) flexible_from: i16,
+    pub(crate) request: Message,
+    pub(crate) response: Message,
+}
+
+/// A message of any type.
+#[derive(Clone, Copy)]
+pub(crate) struct Message {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Type,
+    pub(crate) recode: fn(Bytes, Version) -> Result<Recoded, DecodeError>,
+}
+
+/// What became of bytes that were decoded, and encoded again.
+#[derive(Debug)]
+pub(crate) struct Recoded {
+    /// Bytes that the decoder left.
+    pub(crate) left: usize,
+    pub(crate) encoded: Result<Bytes, EncodeError>,
+}
+
+impl Api {
+    pub(crate) fn versions(&self) -> impl Iterator<Item = Version> + use<> {
+        let flexible_from = self.flexible_from;
+        (self.min..=self.max).map(move |number| Version { number, flexible: number >= flexible_from })
+    }
+
+    pub(crate) fn messages(&self) -> [Message; 2] {
+        [self.request, self.response]
+    }
+
+    fn of<R: Request>() -> Self {
+        Self {
+            key: R::API_KEY,
+            min: R::MIN_VERSION,
+            max: R::MAX_VERSION,
+            flexible_from: R::FLEXIBLE_FROM,
+            request: Message::of::<R>(),
+            response: Message::of::<R::Response>(),
+        }
+    }
+}
+
+impl Message {
+    fn of<M: Wire>() -> Self {
+        let Type::Struct(part) = M::TYPE else { panic!("a message is a struct") };
+        Self { name: part.name, kind: M::TYPE, recode: recode::<M> }
+    }
+}
+
+fn recode<M: Wire>(mut bytes: Bytes, version: Version) -> Result<Recoded, DecodeError> {
+    let message = M::decode(&mut bytes, version)?;
+    let mut out = Encoder::new();
+    let encoded = message.encode(&mut out, version).map(|()| out.into_segments().concat().into());
+    Ok(Recoded { left: bytes.remaining(), encoded })
+}
+
+macro_rules! apis {
+    ($($request:ident,)*) => { vec![$(Api::of::<$request>(),)*] };
+}
+
+/// All APIs that Ottla declares.
+pub(crate) fn apis() -> Vec<Api> {
+    apis![
+        AddOffsetsToTxnRequest,
+        AddPartitionsToTxnRequest,
+        AlterClientQuotasRequest,
+        AlterConfigsRequest,
+        AlterPartitionReassignmentsRequest,
+        AlterReplicaLogDirsRequest,
+        AlterShareGroupOffsetsRequest,
+        AlterUserScramCredentialsRequest,
+        ApiVersionsRequest,
+        ConsumerGroupDescribeRequest,
+        ConsumerGroupHeartbeatRequest,
+        CreateAclsRequest,
+        CreateDelegationTokenRequest,
+        CreatePartitionsRequest,
+        CreateTopicsRequest,
+        DeleteAclsRequest,
+        DeleteGroupsRequest,
+        DeleteRecordsRequest,
+        DeleteShareGroupOffsetsRequest,
+        DeleteTopicsRequest,
+        DescribeAclsRequest,
+        DescribeClientQuotasRequest,
+        DescribeClusterRequest,
+        DescribeConfigsRequest,
+        DescribeDelegationTokenRequest,
+        DescribeGroupsRequest,
+        DescribeLogDirsRequest,
+        DescribeProducersRequest,
+        DescribeQuorumRequest,
+        DescribeShareGroupOffsetsRequest,
+        DescribeTopicPartitionsRequest,
+        DescribeTransactionsRequest,
+        DescribeUserScramCredentialsRequest,
+        ElectLeadersRequest,
+        EndTxnRequest,
+        ExpireDelegationTokenRequest,
+        FetchRequest,
+        FindCoordinatorRequest,
+        GetTelemetrySubscriptionsRequest,
+        HeartbeatRequest,
+        IncrementalAlterConfigsRequest,
+        InitProducerIdRequest,
+        JoinGroupRequest,
+        LeaveGroupRequest,
+        ListConfigResourcesRequest,
+        ListGroupsRequest,
+        ListOffsetsRequest,
+        ListPartitionReassignmentsRequest,
+        ListTransactionsRequest,
+        MetadataRequest,
+        OffsetCommitRequest,
+        OffsetDeleteRequest,
+        OffsetFetchRequest,
+        OffsetForLeaderEpochRequest,
+        ProduceRequest,
+        PushTelemetryRequest,
+        RenewDelegationTokenRequest,
+        SaslAuthenticateRequest,
+        SaslHandshakeRequest,
+        ShareAcknowledgeRequest,
+        ShareFetchRequest,
+        ShareGroupDescribeRequest,
+        ShareGroupHeartbeatRequest,
+        SyncGroupRequest,
+        TxnOffsetCommitRequest,
+        UnregisterBrokerRequest,
+        UpdateFeaturesRequest,
+        WriteTxnMarkersRequest,
+    ]
+}
