@@ -16,6 +16,8 @@ pub(crate) struct Api {
     pub(crate) flexible_from: i16,
     pub(crate) request: Message,
     pub(crate) response: Message,
+    /// A request, from its bytes, as a frame with correlation id 7 and client id "me".
+    pub(crate) frame: fn(Bytes, Version) -> Bytes,
 }
 
 /// A message of any type.
@@ -52,6 +54,10 @@ impl Api {
             flexible_from: R::FLEXIBLE_FROM,
             request: Message::of::<R>(),
             response: Message::of::<R::Response>(),
+            frame: |mut bytes, version| {
+                let request = R::decode(&mut bytes, version).expect("a valid encoding");
+                request.encode_frame(version.number, 7, Some("me")).expect("its version can carry it").to_bytes()
+            },
         }
     }
 }

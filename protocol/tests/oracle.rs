@@ -1,0 +1,335 @@
+//! Every message that both know, against `kafka-protocol`: bytes drawn from our description of the message go through
+//! our codec and through theirs, and come out of both as they went in.
+//!
+//! The bytes are not made by our encoder: a mistake in the description shows at their decoder, a mistake in the codec
+//! at the comparison.
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use common::generate::{Rng, encoding};
+use common::{Api, Message, apis};
+use ottla_protocol::Version;
+
+/// How many encodings of each message are tried in each version.
+const ROUNDS: u64 = 50;
+
+/// A message of the oracle's: its versions, and bytes decoded and encoded again.
+struct Theirs {
+    name: &'static str,
+    versions: std::ops::RangeInclusive<i16>,
+    recode: fn(Bytes, i16) -> Result<Vec<u8>, String>,
+}
+
+macro_rules! theirs {
+    ($function:ident from $oracle:ident: $($name:ident,)*) => {
+        fn $function() -> Vec<Theirs> {
+            use $oracle::protocol::{Decodable, Encodable, Message};
+            vec![$({
+                fn recode(mut bytes: Bytes, version: i16) -> Result<Vec<u8>, String> {
+                    let message = $oracle::messages::$name::decode(&mut bytes, version).map_err(|e| e.to_string())?;
+                    if !bytes.is_empty() {
+                        return Err(format!("{} bytes are left over", bytes.len()));
+                    }
+                    let mut out = Vec::new();
+                    message.encode(&mut out, version).map_err(|e| e.to_string())?;
+                    Ok(out)
+                }
+                let versions = $oracle::messages::$name::VERSIONS;
+                Theirs { name: stringify!($name), versions: versions.min..=versions.max, recode }
+            },)*]
+        }
+    };
+}
+
+theirs! { newest from kafka_protocol:
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    AlterClientQuotasRequest, AlterClientQuotasResponse,
+    AlterConfigsRequest, AlterConfigsResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+    AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
+    AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse,
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+    ApiVersionsRequest, ApiVersionsResponse,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+    CreateAclsRequest, CreateAclsResponse,
+    CreateDelegationTokenRequest, CreateDelegationTokenResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse,
+    DeleteAclsRequest, DeleteAclsResponse,
+    DeleteGroupsRequest, DeleteGroupsResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse,
+    DescribeAclsRequest, DescribeAclsResponse,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse,
+    DescribeClusterRequest, DescribeClusterResponse,
+    DescribeConfigsRequest, DescribeConfigsResponse,
+    DescribeDelegationTokenRequest, DescribeDelegationTokenResponse,
+    DescribeGroupsRequest, DescribeGroupsResponse,
+    DescribeLogDirsRequest, DescribeLogDirsResponse,
+    DescribeProducersRequest, DescribeProducersResponse,
+    DescribeQuorumRequest, DescribeQuorumResponse,
+    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse,
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeTransactionsRequest, DescribeTransactionsResponse,
+    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
+    ElectLeadersRequest, ElectLeadersResponse,
+    EndTxnRequest, EndTxnResponse,
+    ExpireDelegationTokenRequest, ExpireDelegationTokenResponse,
+    FetchRequest, FetchResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse,
+    GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
+    HeartbeatRequest, HeartbeatResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    InitProducerIdRequest, InitProducerIdResponse,
+    JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, LeaveGroupResponse,
+    ListConfigResourcesRequest, ListConfigResourcesResponse,
+    ListGroupsRequest, ListGroupsResponse,
+    ListOffsetsRequest, ListOffsetsResponse,
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    ListTransactionsRequest, ListTransactionsResponse,
+    MetadataRequest, MetadataResponse,
+    OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse,
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    ProduceRequest, ProduceResponse,
+    PushTelemetryRequest, PushTelemetryResponse,
+    RenewDelegationTokenRequest, RenewDelegationTokenResponse,
+    SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse,
+    ShareAcknowledgeRequest, ShareAcknowledgeResponse,
+    ShareFetchRequest, ShareFetchResponse,
+    ShareGroupDescribeRequest, ShareGroupDescribeResponse,
+    ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse,
+    SyncGroupRequest, SyncGroupResponse,
+    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    UnregisterBrokerRequest, UnregisterBrokerResponse,
+    UpdateFeaturesRequest, UpdateFeaturesResponse,
+    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+}
+
+theirs! { oldest from kafka_protocol_3_9:
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    AlterClientQuotasRequest, AlterClientQuotasResponse,
+    AlterConfigsRequest, AlterConfigsResponse,
+    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
+    AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
+    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+    ApiVersionsRequest, ApiVersionsResponse,
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+    CreateAclsRequest, CreateAclsResponse,
+    CreateDelegationTokenRequest, CreateDelegationTokenResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse,
+    DeleteAclsRequest, DeleteAclsResponse,
+    DeleteGroupsRequest, DeleteGroupsResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse,
+    DescribeAclsRequest, DescribeAclsResponse,
+    DescribeClientQuotasRequest, DescribeClientQuotasResponse,
+    DescribeClusterRequest, DescribeClusterResponse,
+    DescribeConfigsRequest, DescribeConfigsResponse,
+    DescribeDelegationTokenRequest, DescribeDelegationTokenResponse,
+    DescribeGroupsRequest, DescribeGroupsResponse,
+    DescribeLogDirsRequest, DescribeLogDirsResponse,
+    DescribeProducersRequest, DescribeProducersResponse,
+    DescribeQuorumRequest, DescribeQuorumResponse,
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeTransactionsRequest, DescribeTransactionsResponse,
+    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
+    ElectLeadersRequest, ElectLeadersResponse,
+    EndTxnRequest, EndTxnResponse,
+    ExpireDelegationTokenRequest, ExpireDelegationTokenResponse,
+    FetchRequest, FetchResponse,
+    FindCoordinatorRequest, FindCoordinatorResponse,
+    GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
+    HeartbeatRequest, HeartbeatResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    InitProducerIdRequest, InitProducerIdResponse,
+    JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, LeaveGroupResponse,
+    ListGroupsRequest, ListGroupsResponse,
+    ListOffsetsRequest, ListOffsetsResponse,
+    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
+    ListTransactionsRequest, ListTransactionsResponse,
+    MetadataRequest, MetadataResponse,
+    OffsetCommitRequest, OffsetCommitResponse,
+    OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse,
+    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    ProduceRequest, ProduceResponse,
+    PushTelemetryRequest, PushTelemetryResponse,
+    RenewDelegationTokenRequest, RenewDelegationTokenResponse,
+    SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse,
+    SyncGroupRequest, SyncGroupResponse,
+    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    UnregisterBrokerRequest, UnregisterBrokerResponse,
+    UpdateFeaturesRequest, UpdateFeaturesResponse,
+    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
+}
+
+#[test]
+fn our_bytes_come_back_as_they_were() {
+    for api in apis() {
+        for version in api.versions() {
+            for message in api.messages() {
+                for bytes in encodings(message, version) {
+                    let recoded = (message.recode)(bytes.clone(), version)
+                        .unwrap_or_else(|e| panic!("{} v{}: {e}: {bytes:x?}", message.name, version.number));
+                    assert_eq!(recoded.left, 0, "{} v{}", message.name, version.number);
+                    assert_eq!(recoded.encoded, Ok(bytes), "{} v{}", message.name, version.number);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn kafka_protocol_0_18_reads_and_writes_the_same_bytes() {
+    compare(&newest(), 512);
+}
+
+#[test]
+fn kafka_protocol_0_15_reads_and_writes_the_same_bytes_of_old_versions() {
+    compare(&oldest(), 518);
+}
+
+#[test]
+fn all_but_the_newest_versions_have_an_oracle() {
+    let (newest, oldest) = (newest(), oldest());
+    let has = |oracle: &[Theirs], message: Message, version: Version| {
+        oracle.iter().any(|theirs| theirs.name == message.name && theirs.versions.contains(&version.number))
+    };
+    let mut alone = Vec::new();
+    for api in apis() {
+        for version in api.versions() {
+            if api.messages().iter().any(|m| !has(&newest, *m, version) && !has(&oldest, *m, version)) {
+                alone.push(format!("{} {}", api.key, version.number));
+            }
+        }
+    }
+    // Newer than kafka-protocol 0.18, or early access (version 0 of the share groups), which 0.15.1 has not.
+    assert_eq!(alone, UNSHARED);
+}
+
+const UNSHARED: &[&str] = &[
+    "ApiVersions 5",
+    "DeleteGroups 3",
+    "DescribeLogDirs 5",
+    "DescribeShareGroupOffsets 1",
+    "ListOffsets 11",
+    "OffsetCommit 10",
+    "OffsetFetch 10",
+    "ShareAcknowledge 0",
+    "ShareAcknowledge 2",
+    "ShareFetch 0",
+    "ShareFetch 2",
+    "ShareGroupDescribe 0",
+    "ShareGroupHeartbeat 0",
+    "TxnOffsetCommit 6",
+    "WriteTxnMarkers 2",
+];
+
+#[test]
+fn request_frames_are_those_of_kafka_protocol() {
+    use kafka_protocol::messages::{ApiKey, RequestHeader};
+    use kafka_protocol::protocol::Decodable;
+    let mut frames = 0;
+    for api in apis() {
+        let Ok(key) = ApiKey::try_from(api.key.code()) else { continue };
+        let known = key.valid_versions();
+        for version in api.versions().filter(|v| known.min <= v.number && v.number <= known.max) {
+            let body = encodings(api.request, version).next().expect("there are rounds");
+            let mut frame = (api.frame)(body.clone(), version);
+            let length = frame.split_to(4);
+            assert_eq!(length[..], (frame.len() as u32).to_be_bytes());
+            let mut ours = frame.clone();
+            let header = RequestHeader::decode(&mut frame, key.request_header_version(version.number));
+            let header = header.unwrap_or_else(|e| panic!("{} v{}: {e}", api.key, version.number));
+            assert_eq!((header.request_api_key, header.request_api_version), (api.key.code(), version.number));
+            assert_eq!((header.correlation_id, header.client_id.as_deref()), (7, Some("me")));
+            assert_eq!(frame, body, "{} v{}", api.key, version.number);
+            let header = ottla_protocol::RequestHeader::decode(&mut ours).expect("our own header");
+            assert_eq!((header.api_key, header.api_version), (api.key.code(), version.number));
+            assert_eq!((header.correlation_id, header.client_id.as_deref()), (7, Some("me")));
+            assert_eq!(ours, body);
+            frames += 1;
+        }
+    }
+    assert!(frames > 250, "{frames}");
+}
+
+#[test]
+fn response_headers_are_those_of_kafka_protocol() {
+    use kafka_protocol::messages::{ApiKey, ResponseHeader};
+    use kafka_protocol::protocol::Encodable;
+    for api in apis() {
+        let Ok(key) = ApiKey::try_from(api.key.code()) else { continue };
+        let known = key.valid_versions();
+        for version in api.versions().filter(|v| known.min <= v.number && v.number <= known.max) {
+            let mut bytes = Vec::new();
+            let header = ResponseHeader::default().with_correlation_id(9);
+            header.encode(&mut bytes, key.response_header_version(version.number)).expect("a header");
+            let mut bytes = Bytes::from(bytes);
+            let ours = ottla_protocol::ResponseHeader::decode(api.key, version.number, &mut bytes);
+            assert_eq!(ours.map(|header| header.correlation_id), Ok(9), "{} v{}", api.key, version.number);
+            assert!(bytes.is_empty(), "{} v{}", api.key, version.number);
+        }
+    }
+}
+
+/// There is no known difference: default values that a tagged field has are not drawn.
+fn compare(oracle: &[Theirs], at_least: usize) {
+    let shared = shared(oracle);
+    let wrong: Vec<_> =
+        shared.iter().filter_map(|(message, version, them)| difference(*message, *version, them)).collect();
+    println!("{} messages (API × version × direction), {ROUNDS} encodings of each", shared.len());
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(shared.len() >= at_least, "only {} were compared", shared.len());
+}
+
+/// The messages that both have, in the versions that both have.
+fn shared(oracle: &[Theirs]) -> Vec<(Message, Version, &Theirs)> {
+    let of = |api: Api| {
+        let messages = api.messages().into_iter().flat_map(|message| {
+            let theirs = oracle.iter().find(|theirs| theirs.name == message.name);
+            theirs.into_iter().flat_map(move |theirs| [(message, theirs)])
+        });
+        let pairs: Vec<_> = messages.collect();
+        let at = |version: Version| {
+            let known = pairs.iter().filter(move |(_, theirs)| theirs.versions.contains(&version.number));
+            known.map(move |(message, theirs)| (*message, version, *theirs)).collect::<Vec<_>>()
+        };
+        api.versions().flat_map(at).collect::<Vec<_>>()
+    };
+    apis().into_iter().flat_map(of).collect()
+}
+
+fn difference(message: Message, version: Version, theirs: &Theirs) -> Option<String> {
+    let place = format!("{} v{}", message.name, version.number);
+    encodings(message, version).find_map(|bytes| {
+        let recode = AssertUnwindSafe(|| (theirs.recode)(bytes.clone(), version.number));
+        match catch_unwind(recode).unwrap_or_else(|_| Err("it panicked".to_owned())) {
+            Ok(back) if back == bytes => None,
+            Ok(back) => {
+                let at = back.iter().zip(&bytes).take_while(|(a, b)| a == b).count();
+                Some(format!("{place}: differs at byte {at}\n  ours   {bytes:x?}\n  theirs {:x?}", Bytes::from(back)))
+            }
+            Err(error) => Some(format!("{place}: {error}\n  ours   {bytes:x?}")),
+        }
+    })
+}
+
+fn encodings(message: Message, version: Version) -> impl Iterator<Item = Bytes> {
+    let mut rng = Rng(u64::from(version.number.unsigned_abs()) << 32 | message.name.len() as u64);
+    (0..ROUNDS).map(move |_| encoding(&message.kind, version, &mut rng).into())
+}
