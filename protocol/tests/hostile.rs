@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::{Buf, Bytes};
 use common::generate::{Rng, encoding};
 use common::{Message, apis};
+use ottla_protocol::compression::Compression;
 use ottla_protocol::messages::*;
+use ottla_protocol::record::{BatchBuilder, RecordBatch};
 use ottla_protocol::{ApiKey, DecodeError, FrameDecoder, Request, RequestHeader, ResponseHeader, Version};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -231,5 +233,21 @@ fn a_frame_too_long_or_negative_is_an_error_and_takes_no_memory() {
         assert_eq!(decoder.next_frame(), Err(error));
         decoder.buffer();
         assert!(region.change().bytes_allocated <= 256 << 10, "{:?}", region.change());
+    }
+}
+
+#[test]
+fn a_decompression_bomb_takes_no_more_than_a_small_multiple_of_the_limit() {
+    let _alone = alone();
+    const LIMIT: usize = 1 << 20;
+    for codec in Compression::ALL {
+        let mut bomb = BatchBuilder::with_capacity(32 << 20);
+        bomb.append(0, None, Some(&vec![0; 32 << 20]), &[]);
+        let mut bytes = bomb.finish(codec, None).expect("the codec is compiled in").records().into_bytes();
+        let batch = RecordBatch::split_from(&mut bytes).expect("a batch").expect("a whole one");
+        let region = Region::new(ALLOCATOR);
+        assert_eq!(batch.decompress(LIMIT).is_err(), codec != Compression::None);
+        let taken = region.change().bytes_allocated;
+        assert!(taken <= 3 * LIMIT, "{codec}: {taken}");
     }
 }

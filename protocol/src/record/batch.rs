@@ -9,6 +9,13 @@ use crate::compression::{Compression, decompress};
 /// Bytes of the header of a batch.
 pub const HEADER_SIZE: usize = 61;
 
+/// Bytes of a record without anything in it: every field takes one.
+const SHORTEST_RECORD: usize = 7;
+
+fn impossible(reason: &'static str) -> RecordError {
+    RecordError::Record { index: 0, reason }
+}
+
 /// Where the fields of the header lie (`DefaultRecordBatch.java`).
 pub(crate) mod field {
     use std::ops::Range;
@@ -180,13 +187,20 @@ impl RecordBatch {
     /// The records, decompressed to at most `limit` bytes. Without compression nothing is copied.
     ///
     /// # Errors
-    /// When the data is damaged, larger than `limit`, or in a codec that is not compiled in.
+    /// When the data is damaged, larger than `limit`, or in a codec that is not compiled in, or when the number of
+    /// records is one that so many bytes cannot hold.
     pub fn decompress(&self, limit: usize) -> Result<DecodedBatch, RecordError> {
+        let count = usize::try_from(self.record_count()).map_err(|_| impossible("the batch counts fewer than none"))?;
         let body = self.bytes.slice(HEADER_SIZE..);
         let records = match self.compression()? {
+            // Compaction has emptied it: it may still name a codec, and there is nothing to decompress.
+            _ if count == 0 => Bytes::new(),
             Compression::None => body,
             codec => decompress(codec, &body, limit)?.into(),
         };
+        if count > records.len() / SHORTEST_RECORD {
+            return Err(impossible("the batch counts more records than its bytes can hold"));
+        }
         Ok(DecodedBatch::new(self, records))
     }
 

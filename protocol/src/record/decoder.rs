@@ -145,10 +145,13 @@ impl<'a> Iterator for RecordIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.index >= self.batch.count {
-            return None;
-        }
         let index = self.index;
+        if index >= self.batch.count {
+            // As Kafka's client: a batch that counts too few records is damaged.
+            let left_over = !std::mem::take(&mut self.rest).is_empty();
+            return left_over
+                .then_some(Err(RecordError::Record { index, reason: "bytes are left over after the last" }));
+        }
         match self.parse() {
             Ok(record) => {
                 self.index += 1;
@@ -156,6 +159,7 @@ impl<'a> Iterator for RecordIter<'a> {
             }
             Err(reason) => {
                 self.index = self.batch.count;
+                self.rest = &[];
                 Some(Err(RecordError::Record { index, reason }))
             }
         }
