@@ -108,6 +108,16 @@ pub enum Error {
         /// By what, and what to do.
         reason: String,
     },
+    /// Something in a transaction failed: nothing of it may be committed.
+    #[error(
+        "the transaction of {transactional_id} can only be aborted now (abort_transaction, then begin again): {cause}"
+    )]
+    Abortable {
+        /// Whose transaction.
+        transactional_id: String,
+        /// What failed.
+        cause: Box<Error>,
+    },
     /// A record could not be delivered.
     #[error("a record for {topic_partition} failed ({certainty}): {cause}")]
     Delivery {
@@ -205,7 +215,7 @@ impl Error {
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Broker { code, .. } => Some(*code),
-            Self::Delivery { cause, .. } => cause.code(),
+            Self::Delivery { cause, .. } | Self::Abortable { cause, .. } => cause.code(),
             Self::Timeout { last, .. } => last.as_ref().and_then(|e| e.code()),
             _ => None,
         }
@@ -217,6 +227,7 @@ impl Error {
         match self {
             Self::Connect { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => Class::Retriable,
             Self::Delivery { cause, .. } => cause.class(),
+            Self::Abortable { .. } => Class::Abortable,
             Self::Broker { code, .. } if *code == ErrorCode::TransactionAbortable => Class::Abortable,
             Self::Broker { code, .. } if remedy_of(*code) != Remedy::GiveUp => Class::Retriable,
             _ => Class::Fatal,

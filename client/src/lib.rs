@@ -1,12 +1,18 @@
 //! An async Apache Kafka client without librdkafka: producer, transactions, consumer, admin.
+mod admin;
 mod backoff;
 mod client;
 mod config;
 mod error;
 mod metadata;
 mod network;
+mod producer;
 mod types;
 
+pub use admin::{
+    Admin, ConfigEntry, ConfigResource, EndMarker, EndMarkerKind, ListedOffset, NewTopic, OffsetSpec, PerItem,
+    TransactionDescription, TransactionListing,
+};
 pub use client::Client;
 pub use config::ClientConfig;
 pub use error::{Certainty, Class, Error, Result};
@@ -14,4 +20,8 @@ pub use metadata::{Broker, ClusterSnapshot, Partition, Topic};
 pub use ottla_protocol::compression::Compression;
 pub use ottla_protocol::record::{Header, Headers, Record};
 pub use ottla_protocol::{ApiKey, ErrorCode};
+pub use producer::{
+    Acks, Delivery, EndOutcome, PreparedTransaction, Producer, ProducerConfig, ProducerRecord, RecordMetadata,
+    ResumedTransaction, Transaction, TransactionalProducer, murmur2, partition_of_key,
+};
 pub use types::{BrokerId, IsolationLevel, OffsetAndMetadata, ProducerIdAndEpoch, TopicPartition};

@@ -37,7 +37,7 @@ pub struct Broker {
 }
 
 /// A topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topic {
     /// Its name.
     pub name: Arc<str>,
@@ -52,7 +52,7 @@ pub struct Topic {
 }
 
 /// A partition and who serves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partition {
     /// Its number.
     pub index: i32,

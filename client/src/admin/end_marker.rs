@@ -1,0 +1,143 @@
+//! Finding out in the log how a transaction ended (`connector.md` §6.3).
+#![allow(clippy::disallowed_methods, reason = "this file does I/O")]
+
+use ottla_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
+use ottla_protocol::record::RecordBatch;
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use super::Admin;
+use crate::error::{Error, Remedy, Result};
+use crate::network::Lane;
+use crate::types::TopicPartition;
+
+/// The end of a transaction in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndMarker {
+    /// How it ended.
+    pub kind: EndMarkerKind,
+    /// The epoch that the coordinator ended it with.
+    pub producer_epoch: i16,
+    /// Where the marker is.
+    pub offset: i64,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndMarkerKind {
+    /// Its records are visible.
+    Commit,
+    /// They never will be.
+    Abort,
+}
+
+/// Bytes of one answer.
+const MAX_BYTES: i32 = 4 << 20;
+
+impl Admin {
+    /// The first end marker of `producer_id` at or after `offset`; `None`: there is none up to the end of the log. Open
+    /// transactions of others hold nothing up.
+    ///
+    /// # Errors
+    /// [`Error::OffsetOutOfRange`] when retention has removed that part of the log; [`Error::CorruptRecords`];
+    /// [`Error::Timeout`].
+    pub async fn end_marker(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        producer_id: i64,
+    ) -> Result<Option<EndMarker>> {
+        let client = &self.client;
+        let deadline = client.api_deadline();
+        let what = format!("reading the end of a transaction in {partition}");
+        let mut position = offset;
+        loop {
+            let step = client
+                .retrying(&what, deadline, || async {
+                    let step = self.scan(partition, position, producer_id).await;
+                    if step.as_ref().is_err_and(|e| e.remedy() == Remedy::RefreshMetadata) {
+                        client.refresh_metadata();
+                    }
+                    step
+                })
+                .await?;
+            match step {
+                Step::Found(marker) => return Ok(Some(marker)),
+                Step::AtTheEnd => return Ok(None),
+                Step::GoOn(next) => position = next,
+            }
+        }
+    }
+
+    async fn scan(&self, partition: &TopicPartition, from: i64, producer_id: i64) -> Result<Step> {
+        let client = &self.client;
+        let topic = client.topic(&partition.topic, client.api_deadline()).await?;
+        let leader = topic.partition(partition.partition).and_then(|p| p.leader);
+        let leader = leader.ok_or_else(|| Error::broker(ErrorCode::LeaderNotAvailable, ApiKey::Fetch, partition))?;
+        // The fetch waits at the broker when it is at the end: not in front of other requests.
+        let response = client.request(leader, Lane::General, &request(partition, from), Some(12)).await?;
+        let answered = response.responses.into_iter().flat_map(|t| t.partitions).next();
+        let Some(answered) = answered else {
+            return Err(Error::broker(ErrorCode::from(response.error_code), ApiKey::Fetch, partition));
+        };
+        match ErrorCode::from(answered.error_code) {
+            ErrorCode::None => {}
+            ErrorCode::OffsetOutOfRange => {
+                return Err(Error::OffsetOutOfRange { topic_partition: partition.clone(), offset: from });
+            }
+            code => return Err(Error::broker(code, ApiKey::Fetch, partition)),
+        }
+        let mut records = answered.records.map(|r| r.into_bytes()).unwrap_or_default();
+        let mut next = from;
+        let corrupt =
+            |offset, reason: String| Error::CorruptRecords { topic_partition: partition.clone(), offset, reason };
+        while let Some(batch) = RecordBatch::split_from(&mut records).map_err(|e| corrupt(next, e.to_string()))? {
+            if let Some(marker) = marker(&batch, from, producer_id).map_err(|e| corrupt(batch.base_offset(), e))? {
+                return Ok(Step::Found(marker));
+            }
+            next = next.max(batch.next_offset());
+        }
+        Ok(if next > from && next < answered.high_watermark { Step::GoOn(next) } else { Step::AtTheEnd })
+    }
+}
+
+enum Step {
+    Found(EndMarker),
+    GoOn(i64),
+    AtTheEnd,
+}
+
+fn marker(batch: &RecordBatch, from: i64, producer_id: i64) -> Result<Option<EndMarker>, String> {
+    if !batch.is_control() || batch.producer_id() != producer_id || batch.next_offset() <= from {
+        return Ok(None);
+    }
+    batch.verify_crc().map_err(|e| e.to_string())?;
+    let marker = batch.control_marker().map_err(|e| e.to_string())?;
+    Ok(marker.map(|marker| EndMarker {
+        kind: if marker.commit { EndMarkerKind::Commit } else { EndMarkerKind::Abort },
+        producer_epoch: batch.producer_epoch(),
+        offset: batch.base_offset(),
+    }))
+}
+
+fn request(partition: &TopicPartition, from: i64) -> FetchRequest {
+    FetchRequest {
+        replica_id: -1,
+        max_wait_ms: 0,
+        min_bytes: 1,
+        max_bytes: MAX_BYTES,
+        isolation_level: 0,
+        session_epoch: -1,
+        topics: vec![FetchTopic {
+            topic: partition.topic.to_string(),
+            partitions: vec![FetchPartition {
+                partition: partition.partition,
+                fetch_offset: from,
+                partition_max_bytes: MAX_BYTES,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}

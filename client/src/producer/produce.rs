@@ -1,0 +1,89 @@
+//! One Produce request and its answer, as batches.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
+};
+use ottla_protocol::record::Records;
+
+use super::batch::ProducerBatch;
+use crate::metadata::LeaderHint;
+use crate::types::{BrokerId, TopicPartition};
+
+/// What a broker said about one batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PartitionAnswer {
+    pub(crate) code: ErrorCode,
+    pub(crate) base_offset: i64,
+    pub(crate) log_append_time: Option<i64>,
+    pub(crate) log_start_offset: i64,
+    pub(crate) message: Option<String>,
+}
+
+/// The request for these batches.
+pub(crate) fn request(
+    (acks, timeout_ms, transactional_id): (i16, i32, Option<String>),
+    batches: &[(ProducerBatch, Records)],
+) -> ProduceRequest {
+    let mut topics: Vec<TopicProduceData> = Vec::new();
+    for (batch, records) in batches {
+        let TopicPartition { topic, partition } = batch.topic_partition();
+        let data = PartitionProduceData { index: *partition, records: Some(records.clone()) };
+        match topics.iter_mut().find(|t| *t.name == **topic) {
+            Some(topic) => topic.partition_data.push(data),
+            None => topics.push(TopicProduceData {
+                name: topic.to_string(),
+                partition_data: vec![data],
+                ..Default::default()
+            }),
+        }
+    }
+    ProduceRequest { transactional_id, acks, timeout_ms, topic_data: topics }
+}
+
+/// What the answer says about each partition, and about their leaders (KIP-951).
+pub(crate) fn answers(response: ProduceResponse) -> (HashMap<(String, i32), PartitionAnswer>, Vec<LeaderHint>) {
+    let ProduceResponse { responses, node_endpoints, .. } = response;
+    let endpoints: HashMap<i32, (String, u16)> = node_endpoints
+        .into_iter()
+        .filter_map(|node| Some((node.node_id, (node.host, u16::try_from(node.port).ok()?))))
+        .collect();
+    let (mut answers, mut hints) = (HashMap::new(), Vec::new());
+    for topic in responses {
+        for partition in topic.partition_responses {
+            let leader = &partition.current_leader;
+            if leader.leader_id >= 0 {
+                hints.push(LeaderHint {
+                    topic: Arc::from(topic.name.as_str()),
+                    partition: partition.index,
+                    leader: BrokerId(leader.leader_id),
+                    leader_epoch: leader.leader_epoch,
+                    endpoint: endpoints.get(&leader.leader_id).cloned(),
+                });
+            }
+            answers.insert((topic.name.clone(), partition.index), answer(partition));
+        }
+    }
+    (answers, hints)
+}
+
+fn answer(partition: PartitionProduceResponse) -> PartitionAnswer {
+    let mut message = partition.error_message;
+    for record in partition.record_errors {
+        // The broker names the records that are at fault (KIP-467); the whole batch is refused.
+        let text = message.get_or_insert_default();
+        text.push_str(&format!("; record {} of the batch", record.batch_index));
+        if let Some(reason) = record.batch_index_error_message {
+            text.push_str(&format!(": {reason}"));
+        }
+    }
+    PartitionAnswer {
+        code: ErrorCode::from(partition.error_code),
+        base_offset: partition.base_offset,
+        log_append_time: Some(partition.log_append_time_ms).filter(|time| *time >= 0),
+        log_start_offset: partition.log_start_offset,
+        message,
+    }
+}

@@ -1,0 +1,358 @@
+//! The task of a producer: drains batches into requests, takes answers in, and speaks with the coordinator.
+#![allow(clippy::disallowed_methods, reason = "this file does I/O")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use ottla_protocol::messages::produce::{ProduceRequest, ProduceResponse};
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use super::accumulator::Membership;
+use super::batch::ProducerBatch;
+use super::completion::State;
+use super::produce::PartitionAnswer;
+use super::sequence::Mode;
+use super::transaction::{ControlKind, ControlResponse, TransactionVersion};
+use super::{Acks, Shared, control, produce};
+use crate::client::CoordinatorKind;
+use crate::error::{Error, Remedy, Result};
+use crate::network::Lane;
+use crate::network::connection::Connection;
+use crate::types::{BrokerId, ProducerIdAndEpoch};
+
+/// How long a broker is left alone after a connection failed; the pool's own back-off comes on top.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+pub(crate) struct Sender {
+    shared: Arc<Shared>,
+    mode: Mode,
+    rng: fastrand::Rng,
+    /// Everything that is under way.
+    tasks: FuturesUnordered<BoxFuture<'static, Done>>,
+    dialing: HashSet<BrokerId>,
+    /// The request for a producer id: when to send the next one, or that one is under way.
+    id_request: IdRequest,
+    requests: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum IdRequest {
+    Due { at: Option<Instant>, failures: u32 },
+    UnderWay { failures: u32 },
+}
+
+/// Something that ended.
+enum Done {
+    Dialed(BrokerId),
+    Produced(Vec<ProducerBatch>, Result<Option<ProduceResponse>>),
+    ProducerId(Result<ProducerIdAndEpoch>),
+    Control(ControlKind, Result<ControlResponse>),
+}
+
+impl Sender {
+    pub(crate) fn new(shared: Arc<Shared>, mode: Mode) -> Self {
+        Self {
+            shared,
+            mode,
+            rng: fastrand::Rng::new(),
+            tasks: FuturesUnordered::new(),
+            dialing: HashSet::new(),
+            id_request: IdRequest::Due { at: None, failures: 0 },
+            requests: 0,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut cluster = shared.client.cluster_changes();
+        loop {
+            let next = self.pass(Instant::now());
+            tokio::select! {
+                () = shared.stop.cancelled() => break,
+                () = shared.wake.notified() => {}
+                Some(done) = self.tasks.next(), if !self.tasks.is_empty() => self.take_in(done),
+                changed = cluster.changed() => if changed.is_err() { break },
+                () = sleep_until(next) => {}
+            }
+        }
+        shared.lock().fail_everything(&super::closed());
+        shared.stop.cancel();
+        shared.changed.notify_waiters();
+    }
+
+    /// Does everything that can be done now; when to look again.
+    fn pass(&mut self, now: Instant) -> Option<Instant> {
+        let shared = Arc::clone(&self.shared);
+        let cluster = shared.client.cluster();
+        let (control_at, id_at) = {
+            let mut state = shared.lock();
+            state.accumulator.update_leaders(&cluster);
+            state.expire(now);
+            state.resolve_sequences();
+            (self.speak_with_coordinator(&mut state, now), self.ask_for_id(&state, now))
+        };
+        let ready_at = self.send(now);
+        let expires_at = shared.lock().expires_at();
+        shared.changed.notify_waiters();
+        [control_at, id_at, ready_at, expires_at].into_iter().flatten().min()
+    }
+
+    /// Sends what is ready until nothing more can be.
+    fn send(&mut self, now: Instant) -> Option<Instant> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let mut requests = Vec::new();
+            let mut state = shared.lock();
+            let (id, version) = match &state.transactions {
+                Some(transactions) if transactions.may_send() => (transactions.id(), Some(transactions.version())),
+                Some(_) => return None,
+                None => (state.id, None),
+            };
+            let ready = state.accumulator.ready(now, id, version == Some(TransactionVersion::V1));
+            if ready.leader_is_missing {
+                shared.client.refresh_metadata();
+            }
+            for (broker, mut keys) in ready.brokers {
+                let Some(connection) = self.usable(broker) else { continue };
+                // Another partition comes first each time, so that none is starved by the request size.
+                self.requests = self.requests.wrapping_add(1);
+                let first = self.requests % keys.len().max(1);
+                keys.rotate_left(first);
+                let batches = state.accumulator.drain(&mut keys, id);
+                state.sent(&batches);
+                if let Some(transactions) = &mut state.transactions {
+                    transactions.batch_sent();
+                }
+                requests.push((connection, batches));
+            }
+            drop(state);
+            if requests.is_empty() {
+                return ready.next;
+            }
+            for (connection, batches) in requests {
+                self.send_request(&connection, batches, version);
+            }
+        }
+    }
+
+    /// The connection to `broker`, if another request fits into it.
+    fn usable(&mut self, broker: BrokerId) -> Option<Connection> {
+        let client = &self.shared.client;
+        if let Some(connection) = client.ready_connection(broker, Lane::Produce) {
+            let limit = self.shared.config.max_in_flight_requests_per_connection;
+            return (connection.in_flight() < limit).then_some(connection);
+        }
+        if self.dialing.insert(broker) {
+            let client = client.clone();
+            self.tasks.push(Box::pin(async move {
+                if let Err(error) = client.connection(broker, Lane::Produce).await {
+                    tracing::debug!(%error, "no connection to send batches over");
+                    tokio::time::sleep(RECONNECT_PAUSE).await;
+                }
+                Done::Dialed(broker)
+            }));
+        }
+        None
+    }
+
+    /// Compresses the batches, once each, and hands them to the connection.
+    fn send_request(
+        &mut self,
+        connection: &Connection,
+        batches: Vec<ProducerBatch>,
+        version: Option<TransactionVersion>,
+    ) {
+        let config = &self.shared.config;
+        let mut sealed = Vec::with_capacity(batches.len());
+        for mut batch in batches {
+            match batch.seal(config.compression, config.compression_level) {
+                Ok(records) => sealed.push((batch, records)),
+                Err(error) => {
+                    self.tasks.push(Box::pin(std::future::ready(Done::Produced(vec![batch], Err(error)))));
+                }
+            }
+        }
+        let timeout = i32::try_from(self.shared.client.config().request_timeout.as_millis()).unwrap_or(i32::MAX);
+        let head = (config.acks.code(), timeout, config.transactional_id.clone());
+        let request = produce::request(head, &sealed);
+        let batches: Vec<_> = sealed.into_iter().map(|(batch, _)| batch).collect();
+        if batches.is_empty() {
+            return;
+        }
+        // Version 13 names topics by id; what was sent to a name stays with the name.
+        let cap = version.map_or(12, TransactionVersion::produce_version);
+        self.tasks.push(match hand_over(connection, &request, cap, config.acks) {
+            Ok(answer) => Box::pin(async move { Done::Produced(batches, answer.await) }),
+            Err(error) => Box::pin(std::future::ready(Done::Produced(batches, Err(error)))),
+        });
+    }
+
+    fn take_in(&mut self, done: Done) {
+        let now = Instant::now();
+        match done {
+            Done::Dialed(broker) => {
+                self.dialing.remove(&broker);
+            }
+            Done::Produced(batches, answer) => self.take_in_batches(now, batches, answer),
+            Done::ProducerId(answer) => self.take_in_id(now, answer),
+            Done::Control(kind, answer) => self.take_in_control(now, kind, answer),
+        }
+    }
+
+    fn take_in_batches(&self, now: Instant, batches: Vec<ProducerBatch>, answer: Result<Option<ProduceResponse>>) {
+        let client = &self.shared.client;
+        match answer {
+            Ok(response) => {
+                let is_answered = response.is_some();
+                let (mut answers, hints) = response.map(produce::answers).unwrap_or_default();
+                let moved = !hints.is_empty() && client.apply_leader_hints(&hints);
+                let cluster = client.cluster();
+                let mut state = self.shared.lock();
+                state.accumulator.update_leaders(&cluster);
+                let mut stale = false;
+                for batch in batches {
+                    let key = (batch.topic_partition().topic.to_string(), batch.topic_partition().partition);
+                    match answers.remove(&key) {
+                        Some(answer) => stale |= state.answered(now, batch, answer, moved),
+                        None if is_answered => state.unanswered(now, batch, left_out(client)),
+                        None => stale |= state.answered(now, batch, WRITTEN, moved),
+                    }
+                }
+                drop(state);
+                if stale && !moved {
+                    client.refresh_metadata();
+                }
+            }
+            Err(error) => {
+                if error.remedy() == Remedy::RefreshMetadata {
+                    client.refresh_metadata();
+                }
+                let mut state = self.shared.lock();
+                for batch in batches {
+                    state.unanswered(now, batch, error.clone());
+                }
+            }
+        }
+    }
+
+    // Producer ids and transactions.
+
+    fn ask_for_id(&mut self, state: &State, now: Instant) -> Option<Instant> {
+        let IdRequest::Due { at, failures } = self.id_request else { return None };
+        let is_needed = self.mode == Mode::Idempotent
+            && state.id == ProducerIdAndEpoch::NONE
+            && state.accumulator.oldest().is_some();
+        if !is_needed {
+            return None;
+        }
+        if at.is_some_and(|at| at > now) {
+            return at;
+        }
+        self.id_request = IdRequest::UnderWay { failures };
+        let client = self.shared.client.clone();
+        self.tasks.push(Box::pin(async move { Done::ProducerId(control::init_idempotent(&client).await) }));
+        None
+    }
+
+    fn take_in_id(&mut self, now: Instant, answer: Result<ProducerIdAndEpoch>) {
+        let failures = match self.id_request {
+            IdRequest::UnderWay { failures } | IdRequest::Due { failures, .. } => failures,
+        };
+        self.id_request = IdRequest::Due { at: None, failures: 0 };
+        match answer {
+            Ok(id) => self.shared.lock().id = id,
+            Err(error) if error.remedy() == Remedy::GiveUp => self.shared.lock().fail_producer(&error),
+            Err(error) => {
+                tracing::debug!(%error, "no producer id yet");
+                let delay = self.shared.client.config().retry().delay(failures, &mut self.rng);
+                self.id_request = IdRequest::Due { at: Some(now + delay), failures: failures + 1 };
+            }
+        }
+    }
+
+    fn speak_with_coordinator(&mut self, state: &mut State, now: Instant) -> Option<Instant> {
+        let is_complete = state.accumulator.is_complete();
+        let members = std::mem::take(&mut state.accumulator.new_members);
+        let members: Vec<_> = members.into_iter().map(|key| (key, state.accumulator.topic_partition(key))).collect();
+        let transactions = state.transactions.as_mut()?;
+        for (key, topic_partition) in members {
+            transactions.want_partition(key, topic_partition);
+        }
+        let Some(request) = transactions.poll_request(now, is_complete) else {
+            let at = transactions.poll_timeout().filter(|at| *at > now);
+            state.follow_phase();
+            return at;
+        };
+        let client = self.shared.client.clone();
+        let id = transactions.transactional_id().to_owned();
+        let timeout_ms = i32::try_from(transactions.timeout.as_millis()).unwrap_or(i32::MAX);
+        self.tasks.push(Box::pin(async move {
+            let kind = request.kind();
+            Done::Control(kind, control::send(&client, &id, timeout_ms, request).await)
+        }));
+        None
+    }
+
+    fn take_in_control(&self, now: Instant, kind: ControlKind, answer: Result<ControlResponse>) {
+        let client = &self.shared.client;
+        let feature = TransactionVersion::of_feature(client.transaction_version());
+        let mut state = self.shared.lock();
+        let Some(transactions) = &mut state.transactions else { return };
+        let effects = match answer {
+            Ok(response) => transactions.handle_response(now, response, feature),
+            Err(error) => transactions.handle_failure(now, &kind, error),
+        };
+        if effects.coordinator_is_lost {
+            let id = transactions.transactional_id().to_owned();
+            client.forget_coordinator(CoordinatorKind::Transaction, &id);
+        }
+        for key in effects.added {
+            if let Some(queue) = state.accumulator.queue(key) {
+                queue.membership = Membership::Added;
+            }
+        }
+        if effects.ended {
+            state.transaction_ended();
+        }
+        state.follow_phase();
+    }
+}
+
+/// The end of the only answer that `acks=0` has: it was written to the socket.
+const WRITTEN: PartitionAnswer = PartitionAnswer {
+    code: ErrorCode::None,
+    base_offset: -1,
+    log_append_time: None,
+    log_start_offset: -1,
+    message: None,
+};
+
+type Answer = BoxFuture<'static, Result<Option<ProduceResponse>>>;
+
+fn hand_over(connection: &Connection, request: &ProduceRequest, cap: i16, acks: Acks) -> Result<Answer> {
+    let version = connection.choose::<ProduceRequest>(Some(cap))?;
+    if acks == Acks::None {
+        let written = connection.send_oneway(request, version)?;
+        return Ok(Box::pin(async move { written.await.map(|()| None) }));
+    }
+    let reply = connection.send(request, version)?;
+    Ok(Box::pin(async move { reply.await.map(Some) }))
+}
+
+/// The broker answered for other partitions than we asked for.
+fn left_out(client: &crate::client::Client) -> Error {
+    let broker = client.config().bootstrap_servers.join(",");
+    let reason = "a partition of the request is missing in it".to_owned();
+    Error::Malformed { broker: format!("a broker of {broker}"), api: ApiKey::Produce, version: -1, reason }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

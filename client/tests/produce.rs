@@ -1,0 +1,215 @@
+//! Writing records to the embedded broker, with faults.
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use ottla_client::{
+    Acks, Admin, Certainty, Client, ClientConfig, Compression, Error, ErrorCode, IsolationLevel, OffsetSpec, Producer,
+    ProducerConfig, ProducerRecord, TopicPartition,
+};
+use ottla_testkit::{ApiKey, Broker};
+
+fn config(change: impl FnOnce(&mut ProducerConfig)) -> ProducerConfig {
+    let mut config = ProducerConfig::default();
+    change(&mut config);
+    config
+}
+
+async fn client(broker: &Broker) -> Client {
+    Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap()
+}
+
+/// How many records each partition of `topic` has.
+async fn ends(client: &Client, topic: &str, partitions: i32) -> Vec<i64> {
+    let latest = |p| (TopicPartition::new(topic, p), OffsetSpec::Latest);
+    let specs: HashMap<_, _> = (0..partitions).map(latest).collect();
+    let listed = Admin::new(client).list_offsets(&specs, IsolationLevel::ReadUncommitted).await;
+    let end = |p| listed[&TopicPartition::new(topic, p)].as_ref().unwrap().offset.unwrap();
+    (0..partitions).map(end).collect()
+}
+
+#[tokio::test]
+async fn records_get_their_offsets_on_every_version() {
+    for version in ["0.11", "1.1", "2.8", "3.9", "4.1"] {
+        let broker = Broker::builder().topic("t", 2).as_version(version).start().await.unwrap();
+        let client = client(&broker).await;
+        let producer = Producer::new(&client, config(|c| c.linger = Duration::ZERO)).unwrap();
+        for i in 0..10 {
+            let record = ProducerRecord::new("t").partition(i % 2).key("k").value("v").timestamp(1000);
+            let metadata = producer.send(record).await.unwrap().await.unwrap();
+            assert_eq!(metadata.topic_partition, TopicPartition::new("t", i % 2), "{version}");
+            assert_eq!((metadata.offset, metadata.timestamp), (i64::from(i / 2), 1000), "{version}");
+        }
+        producer.close(Duration::from_secs(5)).await.unwrap();
+        assert_eq!(ends(&client, "t", 2).await, [5, 5], "{version}");
+    }
+}
+
+#[tokio::test]
+async fn flush_sends_what_lingers_and_every_codec_is_accepted() {
+    let broker = Broker::builder().topic("t", 3).start().await.unwrap();
+    let client = client(&broker).await;
+    for compression in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
+    {
+        let before: i64 = ends(&client, "t", 3).await.iter().sum();
+        let lingering = config(|c| {
+            c.linger = Duration::from_secs(30);
+            c.compression = compression;
+        });
+        let producer = Producer::new(&client, lingering).unwrap();
+        let mut deliveries = Vec::new();
+        for i in 0..5000 {
+            let value = format!("value number {i}");
+            deliveries.push(producer.send(ProducerRecord::new("t").value(&value)).await.unwrap());
+        }
+        producer.flush().await.unwrap();
+        for delivery in deliveries {
+            delivery.await.unwrap();
+        }
+        let after: i64 = ends(&client, "t", 3).await.iter().sum();
+        assert_eq!(after - before, 5000, "{compression}");
+    }
+}
+
+/// Faults of many kinds in front of an idempotent producer: every record once and in order.
+#[tokio::test]
+async fn retries_neither_lose_double_nor_swap_records() {
+    let broker = Broker::builder().nodes(3).topic("t", 4).seed(7).start().await.unwrap();
+    let client = client(&broker).await;
+    let small = config(|c| {
+        c.batch_size = 200;
+        c.linger = Duration::from_millis(1);
+    });
+    let producer = Producer::new(&client, small).unwrap();
+    let rules = [
+        broker.on(ApiKey::Produce).fail(ottla_testkit::ErrorCode::NotEnoughReplicas).times(5),
+        broker.on(ApiKey::Produce).hang_up_after().times(3),
+        broker.on(ApiKey::Produce).hang_up().times(3),
+    ];
+    let mut deliveries = Vec::new();
+    for i in 0..4000i32 {
+        let value = i.to_be_bytes();
+        let record = ProducerRecord::new("t").partition(i % 4).value(&value);
+        deliveries.push(producer.send(record).await.unwrap());
+        if i % 1000 == 500 {
+            broker.move_leader("t", i % 4, (i / 1000) % 3);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    for (i, delivery) in (0i64..).zip(deliveries) {
+        let metadata = delivery.await.unwrap();
+        assert_eq!(metadata.offset, i / 4, "record {i} in {}", metadata.topic_partition);
+    }
+    assert!(rules.iter().all(|rule| rule.hits() > 0), "every fault was met");
+    assert_eq!(ends(&client, "t", 4).await, [1000; 4]);
+}
+
+/// Answers get lost after the write: the broker has the batch already when it comes again.
+#[tokio::test]
+async fn a_lost_answer_doubles_nothing() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    let producer = Producer::new(&client, config(|c| c.linger = Duration::ZERO)).unwrap();
+    for round in 0..5 {
+        let rule = broker.on(ApiKey::Produce).hang_up_after().times(1);
+        let metadata = producer.send(ProducerRecord::new("t").value("x")).await.unwrap().await.unwrap();
+        assert_eq!((metadata.offset, rule.hits()), (round, 1));
+    }
+    assert_eq!(ends(&client, "t", 1).await, [5]);
+}
+
+#[tokio::test]
+async fn a_refused_record_says_why_and_that_it_is_not_written() {
+    let broker = Broker::builder().topic_with("t", 1, &[("max.message.bytes", "1000")]).start().await.unwrap();
+    let client = client(&broker).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    let big = [b'x'; 5000];
+    let error = producer.send(ProducerRecord::new("t").value(&big)).await.unwrap().await.unwrap_err();
+    assert!(matches!(&error, Error::Delivery { certainty: Certainty::NotWritten, .. }), "{error:?}");
+    assert_eq!(error.code(), Some(ErrorCode::MessageTooLarge));
+    assert!(error.to_string().contains("t-0") && error.to_string().contains("not written"), "{error}");
+    let metadata = producer.send(ProducerRecord::new("t").value("small")).await.unwrap().await.unwrap();
+    assert_eq!(metadata.offset, 0, "the producer goes on");
+    let huge = vec![0; 2 << 20];
+    let error = producer.send(ProducerRecord::new("t").value(&huge)).await.unwrap_err();
+    assert!(error.to_string().contains("max.request.size"), "{error}");
+}
+
+#[tokio::test]
+async fn memory_is_waited_for_and_the_wait_ends() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    let tight = |max_block| {
+        config(|c| {
+            c.buffer_memory = 4 * c.batch_size;
+            c.max_block = max_block;
+        })
+    };
+    let producer = Producer::new(&client, tight(Duration::from_secs(10))).unwrap();
+    let value = [7; 1000];
+    for _ in 0..2000 {
+        let _ = producer.send(ProducerRecord::new("t").value(&value)).await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    assert_eq!(ends(&client, "t", 1).await, [2000]);
+
+    let producer = Producer::new(&client, tight(Duration::from_millis(200))).unwrap();
+    let _silent = broker.on(ApiKey::Produce).delay(Duration::from_secs(30)).always();
+    let started = Instant::now();
+    let error = loop {
+        match producer.send(ProducerRecord::new("t").value(&value)).await {
+            Ok(_) => assert!(started.elapsed() < Duration::from_secs(10)),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("buffer.memory"), "{error}");
+}
+
+#[tokio::test]
+async fn delivery_timeout_says_that_it_may_be_written() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let mut quick = ClientConfig::new(&broker.bootstrap());
+    quick.request_timeout = Duration::from_millis(300);
+    let client = Client::connect(quick).await.unwrap();
+    let producer = Producer::new(
+        &client,
+        config(|c| {
+            c.linger = Duration::ZERO;
+            c.delivery_timeout = Duration::from_millis(700);
+        }),
+    )
+    .unwrap();
+    let silent = broker.on(ApiKey::Produce).drop_response().always();
+    let started = Instant::now();
+    let error = producer.send(ProducerRecord::new("t").value("x")).await.unwrap().await.unwrap_err();
+    assert!(matches!(&error, Error::Delivery { certainty: Certainty::PossiblyWritten, .. }), "{error:?}");
+    assert!(error.to_string().contains("delivery.timeout.ms"), "{error}");
+    assert!((Duration::from_millis(600)..Duration::from_secs(3)).contains(&started.elapsed()));
+    silent.remove();
+    producer.send(ProducerRecord::new("t").value("y")).await.unwrap().await.unwrap();
+}
+
+#[tokio::test]
+async fn acks_0_and_1_work() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    for (acks, offset) in [(Acks::None, -1), (Acks::Leader, 1)] {
+        let producer = Producer::new(&client, config(|c| c.acks = acks)).unwrap();
+        let metadata = producer.send(ProducerRecord::new("t").value("x")).await.unwrap().await.unwrap();
+        assert_eq!(metadata.offset, offset);
+        producer.close(Duration::from_secs(5)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn close_returns_by_its_deadline_with_all_brokers_gone() {
+    let mut broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    producer.send(ProducerRecord::new("t").value("x")).await.unwrap().await.unwrap();
+    broker.kill_node(broker.leader("t", 0).unwrap());
+    let delivery = producer.send(ProducerRecord::new("t").value("y")).await.unwrap();
+    let started = Instant::now();
+    producer.close(Duration::from_millis(300)).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(matches!(delivery.await.unwrap_err(), Error::Delivery { .. }));
+}
