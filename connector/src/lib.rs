@@ -6,7 +6,9 @@ mod contract;
 mod error;
 mod ledger;
 mod schema;
+mod sink;
 mod source;
+mod state_bytes;
 
 pub use contract::{
     CheckpointId, Committer, Discovery, Enumerator, Event, Job, Loss, Outcome, Progress, Reader, RestoredSink,
@@ -14,3 +16,8 @@ pub use contract::{
 };
 pub use error::{Error, Result, Witnessed};
 pub use ledger::{CommittableLedger, Ticket};
+pub use schema::{RecordBuffer, SerializationSchema};
+pub use sink::{
+    DeliveryGuarantee, KafkaCommittable, KafkaCommitter, KafkaProgress, KafkaSink, KafkaSinkBuilder, KafkaWriter,
+    KafkaWriterState, OnLost, Ownership, ProducerPool, SinkPartitioner, TransactionalId, Witness, lingering,
+};

@@ -92,8 +92,11 @@ impl Admin {
     /// What the coordinators know of these ids. Brokers 3.0 and newer.
     pub async fn describe_transactions(&self, transactional_ids: &[&str]) -> PerItem<String, TransactionDescription> {
         let deadline = self.client.api_deadline();
-        futures_util::stream::iter(transactional_ids)
-            .map(|id| async move { ((*id).to_owned(), describe_transaction(&self.client, id, deadline).await) })
+        futures_util::stream::iter(owned(transactional_ids))
+            .map(|id| async move {
+                let described = describe_transaction(&self.client, &id, deadline).await;
+                (id, described)
+            })
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await
@@ -107,8 +110,11 @@ impl Admin {
         timeout: Duration,
     ) -> PerItem<String, ProducerIdAndEpoch> {
         let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-        futures_util::stream::iter(transactional_ids)
-            .map(|id| async move { ((*id).to_owned(), self.fence(id, timeout_ms).await) })
+        futures_util::stream::iter(owned(transactional_ids))
+            .map(|id| async move {
+                let fenced = self.fence(&id, timeout_ms).await;
+                (id, fenced)
+            })
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await
@@ -124,6 +130,11 @@ impl Admin {
             })
             .await
     }
+}
+
+/// A future that borrows from a slice of borrowed names is `Send` for no spawned task.
+fn owned(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
 }
 
 /// What the coordinator knows of one id.

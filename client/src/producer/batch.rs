@@ -135,8 +135,17 @@ impl ProducerBatch {
 
     /// It failed for good.
     pub(crate) fn fail(&self, cause: Error) {
-        let certainty = if self.is_ambiguous { Certainty::PossiblyWritten } else { Certainty::NotWritten };
-        self.outcome.complete(Outcome::Failed { certainty, cause });
+        self.outcome.complete(Outcome::Failed { certainty: self.certainty(), cause });
+    }
+
+    /// What the deliveries of its records say when it fails with `cause`.
+    pub(crate) fn failure(&self, cause: Error) -> Error {
+        let topic_partition = self.topic_partition().clone();
+        Error::Delivery { certainty: self.certainty(), topic_partition, cause: Box::new(cause) }
+    }
+
+    fn certainty(&self) -> Certainty {
+        if self.is_ambiguous { Certainty::PossiblyWritten } else { Certainty::NotWritten }
     }
 
     /// The buffer, to be used again, when no write holds its bytes any more.

@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) transactions: Option<TransactionManager>,
     /// Why nothing can be sent any more.
     pub(crate) failed: Option<Error>,
+    /// The first failure of a record since it was last asked for.
+    pub(crate) failure: Option<Error>,
     in_flight: BTreeMap<u64, InFlight>,
     /// Partitions whose sequence has a gap, or may have one.
     troubled: BTreeSet<PartitionKey>,
@@ -63,6 +65,7 @@ impl State {
             id: ProducerIdAndEpoch::NONE,
             transactions,
             failed: None,
+            failure: None,
             in_flight: BTreeMap::new(),
             troubled: BTreeSet::new(),
             settings,
@@ -221,6 +224,7 @@ impl State {
 
     /// The batch will not be sent again.
     fn give_up(&mut self, batch: ProducerBatch, error: &Error) {
+        self.failure.get_or_insert_with(|| batch.failure(error.clone()));
         batch.fail(error.clone());
         if batch.stamp.is_some() {
             if let Some(queue) = self.accumulator.queue(batch.key) {
@@ -246,7 +250,14 @@ impl State {
         }
         for (key, outcome, has_sequence) in late {
             let cause = expired(&outcome, timeout, None);
-            outcome.complete(Outcome::Failed { certainty: Certainty::PossiblyWritten, cause: cause.clone() });
+            let certainty = Certainty::PossiblyWritten;
+            let topic_partition = outcome.topic_partition().clone();
+            self.failure.get_or_insert_with(|| Error::Delivery {
+                certainty,
+                topic_partition,
+                cause: Box::new(cause.clone()),
+            });
+            outcome.complete(Outcome::Failed { certainty, cause: cause.clone() });
             if has_sequence {
                 if let Some(queue) = self.accumulator.queue(key) {
                     queue.sequence.timed_out_in_flight();
@@ -296,6 +307,7 @@ impl State {
             for batch in doubtful {
                 // Under another number it could be written twice.
                 let cause = batch.last_error.clone().unwrap_or_else(|| expired(&batch.outcome, Duration::ZERO, None));
+                self.failure.get_or_insert_with(|| batch.failure(cause.clone()));
                 batch.fail(cause);
                 self.accumulator.release(batch);
             }

@@ -255,6 +255,12 @@ impl Producer {
         shared.wait_for_ever(|| shared.lock().accumulator.is_flushed(number).then_some(Ok(()))).await?
     }
 
+    /// The first failure of any record since this was last called: for who does not await deliveries.
+    #[must_use]
+    pub fn take_failure(&self) -> Option<Error> {
+        self.0.shared.lock().failure.take()
+    }
+
     /// The partitions of a topic; waits up to `max.block.ms` until it is known. Cancel safe.
     ///
     /// # Errors

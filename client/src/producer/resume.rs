@@ -88,6 +88,23 @@ impl ResumedTransaction {
         self.end(false, deadline).await
     }
 
+    /// Makes one attempt to commit it and gives the broker's refusal as it is, for callers that have a matrix of their
+    /// own.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] with the coordinator's code; what kept it from being asked.
+    pub async fn try_commit(&self) -> Result<()> {
+        let PreparedTransaction { transactional_id, producer_id, producer_epoch, end_txn_version, .. } = &self.prepared;
+        let id = ProducerIdAndEpoch { producer_id: *producer_id, epoch: *producer_epoch };
+        let ended = control::end_txn(&self.client, transactional_id, id, true, *end_txn_version).await;
+        if let Err(error) = &ended
+            && matches!(error.remedy(), Remedy::FindCoordinator | Remedy::RefreshMetadata)
+        {
+            self.client.forget_coordinator(CoordinatorKind::Transaction, transactional_id);
+        }
+        ended.map(|_| ())
+    }
+
     async fn end(&self, commit: bool, deadline: Instant) -> Result<EndOutcome> {
         let PreparedTransaction { transactional_id, producer_id, producer_epoch, end_txn_version, .. } = &self.prepared;
         let id = ProducerIdAndEpoch { producer_id: *producer_id, epoch: *producer_epoch };

@@ -1,7 +1,7 @@
 //! The task of a producer: drains batches into requests, takes answers in, and speaks with the coordinator.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub(crate) struct Sender {
     /// Everything that is under way.
     tasks: FuturesUnordered<BoxFuture<'static, Done>>,
     dialing: HashSet<BrokerId>,
+    /// Requests that are not answered. Other producers may share the connections: theirs do not count.
+    in_flight: HashMap<BrokerId, usize>,
     /// The request for a producer id: when to send the next one, or that one is under way.
     id_request: IdRequest,
     requests: usize,
@@ -48,7 +50,7 @@ enum IdRequest {
 /// Something that ended.
 enum Done {
     Dialed(BrokerId),
-    Produced(Vec<ProducerBatch>, Result<Option<ProduceResponse>>),
+    Produced(Option<BrokerId>, Vec<ProducerBatch>, Result<Option<ProduceResponse>>),
     ProducerId(Result<ProducerIdAndEpoch>),
     Control(ControlKind, Result<ControlResponse>),
 }
@@ -61,6 +63,7 @@ impl Sender {
             rng: fastrand::Rng::new(),
             tasks: FuturesUnordered::new(),
             dialing: HashSet::new(),
+            in_flight: HashMap::new(),
             id_request: IdRequest::Due { at: None, failures: 0 },
             requests: 0,
         }
@@ -144,7 +147,7 @@ impl Sender {
         let client = &self.shared.client;
         if let Some(connection) = client.ready_connection(broker, Lane::Produce) {
             let limit = self.shared.config.max_in_flight_requests_per_connection;
-            return (connection.in_flight() < limit).then_some(connection);
+            return (self.in_flight.get(&broker).is_none_or(|n| *n < limit)).then_some(connection);
         }
         if self.dialing.insert(broker) {
             let client = client.clone();
@@ -172,7 +175,7 @@ impl Sender {
             match batch.seal(config.compression, config.compression_level) {
                 Ok(records) => sealed.push((batch, records)),
                 Err(error) => {
-                    self.tasks.push(Box::pin(std::future::ready(Done::Produced(vec![batch], Err(error)))));
+                    self.tasks.push(Box::pin(std::future::ready(Done::Produced(None, vec![batch], Err(error)))));
                 }
             }
         }
@@ -186,8 +189,12 @@ impl Sender {
         // Version 13 names topics by id; what was sent to a name stays with the name.
         let cap = version.map_or(12, TransactionVersion::produce_version);
         self.tasks.push(match hand_over(connection, &request, cap, config.acks) {
-            Ok(answer) => Box::pin(async move { Done::Produced(batches, answer.await) }),
-            Err(error) => Box::pin(std::future::ready(Done::Produced(batches, Err(error)))),
+            Ok(answer) => {
+                let broker = connection.broker();
+                *self.in_flight.entry(broker).or_default() += 1;
+                Box::pin(async move { Done::Produced(Some(broker), batches, answer.await) })
+            }
+            Err(error) => Box::pin(std::future::ready(Done::Produced(None, batches, Err(error)))),
         });
     }
 
@@ -197,7 +204,12 @@ impl Sender {
             Done::Dialed(broker) => {
                 self.dialing.remove(&broker);
             }
-            Done::Produced(batches, answer) => self.take_in_batches(now, batches, answer),
+            Done::Produced(broker, batches, answer) => {
+                if let Some(in_flight) = broker.and_then(|broker| self.in_flight.get_mut(&broker)) {
+                    *in_flight -= 1;
+                }
+                self.take_in_batches(now, batches, answer);
+            }
             Done::ProducerId(answer) => self.take_in_id(now, answer),
             Done::Control(kind, answer) => self.take_in_control(now, kind, answer),
         }

@@ -109,6 +109,13 @@ impl TransactionalProducer {
         self.producer.try_send(record)
     }
 
+    /// Nothing was sent in the open transaction: it would end without a request.
+    #[must_use]
+    pub fn is_transaction_empty(&self) -> bool {
+        let state = self.producer.shared().lock();
+        state.accumulator.is_complete() && state.transactions.as_ref().is_none_or(TransactionManager::is_empty)
+    }
+
     /// Waits until every record sent before has its outcome. Cancel safe.
     ///
     /// # Errors

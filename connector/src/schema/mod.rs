@@ -1,1 +1,5 @@
-//! Schemas: placeholder until they land.
+//! Between bytes and values.
+mod serialization;
+
+pub(crate) use serialization::RecordParts;
+pub use serialization::{RecordBuffer, SerializationSchema};
