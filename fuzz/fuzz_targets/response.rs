@@ -1,2 +1,6 @@
+//! (API, version, bytes) as a response.
 #![no_main]
-libfuzzer_sys::fuzz_target!(|_data: &[u8]| {});
+#[path = "../common/mod.rs"]
+mod common;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| common::message(data, |api| api.response));

@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::{Buf, Bytes};
 use common::generate::{Rng, encoding};
 use common::{Message, apis};
-use ottla_protocol::compression::Compression;
+use ottla_protocol::compression::{Compression, decompress};
 use ottla_protocol::messages::*;
-use ottla_protocol::record::{BatchBuilder, RecordBatch};
+use ottla_protocol::record::{BatchBuilder, RecordBatch, RecordError};
 use ottla_protocol::{ApiKey, DecodeError, FrameDecoder, Request, RequestHeader, ResponseHeader, Version};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -250,4 +250,14 @@ fn a_decompression_bomb_takes_no_more_than_a_small_multiple_of_the_limit() {
         let taken = region.change().bytes_allocated;
         assert!(taken <= 3 * LIMIT, "{codec}: {taken}");
     }
+}
+
+/// A block of a legacy frame may hold 8 MiB, for which a decoder takes memory before it has read any.
+#[test]
+fn an_lz4_frame_of_the_legacy_format_is_an_error_and_takes_no_memory() {
+    let _alone = alone();
+    let frame = [&0x184c_2102u32.to_le_bytes()[..], &[4, 0, 0, 0, 0x10, 0, 0, 0]].concat();
+    let region = Region::new(ALLOCATOR);
+    assert_eq!(decompress(Compression::Lz4, &frame, 64 << 20), Err(RecordError::Decompress));
+    assert!(region.change().bytes_allocated < 1024, "{:?}", region.change());
 }

@@ -10,6 +10,10 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<()> {
     encoder.finish().map(drop).map_err(Into::into)
 }
 
-pub(super) fn reader(input: &[u8]) -> FrameDecoder<&[u8]> {
-    FrameDecoder::new(input)
+/// Kafka's client reads frames of this magic number only. The decoder would take others, too, and 16 MiB of memory for
+/// the blocks of a legacy frame, whatever is in it.
+const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+
+pub(super) fn reader(input: &[u8]) -> Option<FrameDecoder<&[u8]>> {
+    input.starts_with(&MAGIC).then(|| FrameDecoder::new(input))
 }

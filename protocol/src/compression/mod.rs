@@ -123,7 +123,7 @@ pub fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<
         #[cfg(feature = "snappy")]
         Compression::Snappy => snappy::decompress(input, limit),
         #[cfg(feature = "lz4")]
-        Compression::Lz4 => read_capped(lz4::reader(input), input.len(), limit),
+        Compression::Lz4 => read_capped(lz4::reader(input).ok_or(RecordError::Decompress)?, input.len(), limit),
         #[cfg(feature = "zstd")]
         Compression::Zstd => read_capped(zstd::reader(input).map_err(|_| RecordError::Decompress)?, input.len(), limit),
         #[allow(unreachable_patterns, reason = "without all codecs")]
