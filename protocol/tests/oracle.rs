@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use common::generate::{Rng, encoding};
 use common::{Api, Message, apis};
-use ottla_protocol::Version;
+use ottla_protocol::schema::Type;
+use ottla_protocol::{EncodeError, Version};
 
 /// How many encodings of each message are tried in each version.
 const ROUNDS: u64 = 50;
@@ -19,7 +20,8 @@ const ROUNDS: u64 = 50;
 struct Theirs {
     name: &'static str,
     versions: std::ops::RangeInclusive<i16>,
-    recode: fn(Bytes, i16) -> Result<Vec<u8>, String>,
+    /// Decoded in one version, encoded in another.
+    convert: fn(Bytes, i16, i16) -> Result<Vec<u8>, String>,
 }
 
 macro_rules! theirs {
@@ -27,17 +29,17 @@ macro_rules! theirs {
         fn $function() -> Vec<Theirs> {
             use $oracle::protocol::{Decodable, Encodable, Message};
             vec![$({
-                fn recode(mut bytes: Bytes, version: i16) -> Result<Vec<u8>, String> {
-                    let message = $oracle::messages::$name::decode(&mut bytes, version).map_err(|e| e.to_string())?;
+                fn convert(mut bytes: Bytes, from: i16, to: i16) -> Result<Vec<u8>, String> {
+                    let message = $oracle::messages::$name::decode(&mut bytes, from).map_err(|e| e.to_string())?;
                     if !bytes.is_empty() {
                         return Err(format!("{} bytes are left over", bytes.len()));
                     }
                     let mut out = Vec::new();
-                    message.encode(&mut out, version).map_err(|e| e.to_string())?;
+                    message.encode(&mut out, to).map_err(|e| e.to_string())?;
                     Ok(out)
                 }
                 let versions = $oracle::messages::$name::VERSIONS;
-                Theirs { name: stringify!($name), versions: versions.min..=versions.max, recode }
+                Theirs { name: stringify!($name), versions: versions.min..=versions.max, convert }
             },)*]
         }
     };
@@ -287,6 +289,59 @@ fn response_headers_are_those_of_kafka_protocol() {
     }
 }
 
+/// What an older version lacks is dropped, or refused, as the schema says of each field.
+#[test]
+fn both_refuse_or_drop_the_same_fields_in_older_versions() {
+    let (newest, oldest) = (newest(), oldest());
+    let (mut refused, mut carried, mut wrong) = (0, 0, Vec::new());
+    for (message, from, to, theirs) in older(&newest).chain(older(&oldest)) {
+        for bytes in encodings(message, from).take(4) {
+            let ours = (message.convert)(bytes.clone(), from, to).expect("a valid encoding").encoded;
+            let back = (theirs.convert)(bytes, from.number, to.number);
+            match (&ours, &back) {
+                (Ok(ours), Ok(theirs)) if ours == theirs => carried += 1,
+                (Err(_), Err(_)) => refused += 1,
+                (Err(ours), Ok(_)) if is_refused_by_kafka(ours, &message.kind) => refused += 1,
+                _ => wrong.push(format!("{} v{} as v{}: {ours:x?} {back:x?}", message.name, from.number, to.number)),
+            }
+        }
+    }
+    println!("{carried} carried, {refused} refused");
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(carried > 5000 && refused > 2000);
+}
+
+/// Each message in each version, and each older one to write it in.
+fn older(oracle: &[Theirs]) -> impl Iterator<Item = (Message, Version, Version, &Theirs)> {
+    let shared = shared(oracle);
+    let others = shared.clone();
+    shared.into_iter().flat_map(move |(message, from, theirs)| {
+        let lower = others.iter().filter(|(other, to, _)| other.name == message.name && to.number < from.number);
+        lower.map(|(_, to, _)| (message, from, *to, theirs)).collect::<Vec<_>>()
+    })
+}
+
+/// What Kafka's generator refuses to write, and the oracle does not: null where the version has none (it writes null),
+/// and a tagged field that is not ignorable (it is dropped).
+fn is_refused_by_kafka(error: &EncodeError, kind: &Type) -> bool {
+    match error {
+        EncodeError::Null { .. } => true,
+        EncodeError::Unsupported { field, .. } => has_tagged(kind, field),
+        _ => false,
+    }
+}
+
+fn has_tagged(kind: &Type, name: &str) -> bool {
+    match kind {
+        Type::Array(item) => has_tagged(item, name),
+        Type::Struct(part) => part.fields.iter().any(|field| {
+            let is_it = field.tag.is_some() && name.split_once('.') == Some((part.name, field.name));
+            is_it || has_tagged(&field.kind, name)
+        }),
+        _ => false,
+    }
+}
+
 /// There is no known difference: default values that a tagged field has are not drawn.
 fn compare(oracle: &[Theirs], at_least: usize) {
     let shared = shared(oracle);
@@ -317,7 +372,7 @@ fn shared(oracle: &[Theirs]) -> Vec<(Message, Version, &Theirs)> {
 fn difference(message: Message, version: Version, theirs: &Theirs) -> Option<String> {
     let place = format!("{} v{}", message.name, version.number);
     encodings(message, version).find_map(|bytes| {
-        let recode = AssertUnwindSafe(|| (theirs.recode)(bytes.clone(), version.number));
+        let recode = AssertUnwindSafe(|| (theirs.convert)(bytes.clone(), version.number, version.number));
         match catch_unwind(recode).unwrap_or_else(|_| Err("it panicked".to_owned())) {
             Ok(back) if back == bytes => None,
             Ok(back) => {

@@ -26,6 +26,8 @@ pub(crate) struct Message {
     pub(crate) name: &'static str,
     pub(crate) kind: Type,
     pub(crate) recode: fn(Bytes, Version) -> Result<Recoded, DecodeError>,
+    /// Decoded in one version, encoded in another.
+    pub(crate) convert: fn(Bytes, Version, Version) -> Result<Recoded, DecodeError>,
 }
 
 /// What became of bytes that were decoded, and encoded again.
@@ -65,14 +67,19 @@ impl Api {
 impl Message {
     fn of<M: Wire>() -> Self {
         let Type::Struct(part) = M::TYPE else { panic!("a message is a struct") };
-        Self { name: part.name, kind: M::TYPE, recode: recode::<M> }
+        Self {
+            name: part.name,
+            kind: M::TYPE,
+            recode: |bytes, version| convert::<M>(bytes, version, version),
+            convert: convert::<M>,
+        }
     }
 }
 
-fn recode<M: Wire>(mut bytes: Bytes, version: Version) -> Result<Recoded, DecodeError> {
-    let message = M::decode(&mut bytes, version)?;
+fn convert<M: Wire>(mut bytes: Bytes, from: Version, to: Version) -> Result<Recoded, DecodeError> {
+    let message = M::decode(&mut bytes, from)?;
     let mut out = Encoder::new();
-    let encoded = message.encode(&mut out, version).map(|()| out.into_segments().concat().into());
+    let encoded = message.encode(&mut out, to).map(|()| out.into_segments().concat().into());
     Ok(Recoded { left: bytes.remaining(), encoded })
 }
 
