@@ -162,10 +162,8 @@ pub enum Error {
         reason: String,
     },
     /// The user's function, a source or a sink panicked.
-    #[error("subtask {subtask} panicked: {reason}")]
+    #[error("the function, the source or the sink panicked: {reason}")]
     Panicked {
-        /// Which subtask.
-        subtask: u32,
         /// The panic's message.
         reason: String,
     },

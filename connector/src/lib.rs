@@ -5,6 +5,7 @@
 mod contract;
 mod error;
 mod ledger;
+mod pipeline;
 mod schema;
 mod sink;
 mod source;
@@ -16,6 +17,10 @@ pub use contract::{
 };
 pub use error::{Error, Result, Witnessed};
 pub use ledger::{CommittableLedger, Ticket};
+pub use pipeline::{
+    Checkpoint, CheckpointConfig, CheckpointStore, DirectoryStore, Function, JobMeta, OnCorrupt, Output, Pipeline,
+    PipelineHandle, PipelineStatus, RestartPolicy, Section, SectionKind, Stateless, stateless,
+};
 pub use schema::{RecordBuffer, SerializationSchema};
 pub use sink::{
     DeliveryGuarantee, KafkaCommittable, KafkaCommitter, KafkaProgress, KafkaSink, KafkaSinkBuilder, KafkaWriter,
