@@ -3,6 +3,7 @@ mod admin;
 mod backoff;
 mod client;
 mod config;
+mod consumer;
 mod error;
 mod metadata;
 mod network;
@@ -15,6 +16,9 @@ pub use admin::{
 };
 pub use client::Client;
 pub use config::ClientConfig;
+pub use consumer::{
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecords, PartitionRecords, RecordsOf, StartOffset,
+};
 pub use error::{Certainty, Class, Error, Result};
 pub use metadata::{Broker, ClusterSnapshot, Partition, Topic};
 pub use ottla_protocol::compression::Compression;

@@ -92,7 +92,7 @@ impl Admin {
     }
 
     /// One attempt for each.
-    async fn list_offsets_once(
+    pub(crate) async fn list_offsets_once(
         &self,
         specs: &HashMap<TopicPartition, OffsetSpec>,
         isolation_level: IsolationLevel,

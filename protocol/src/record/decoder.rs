@@ -164,6 +164,25 @@ impl<'a> Iterator for RecordIter<'a> {
             }
         }
     }
+
+    /// Skips by the records' lengths alone, without looking into them.
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        for _ in 0..n {
+            if self.index >= self.batch.count {
+                return None;
+            }
+            let skipped = varint::take_i32(&mut self.rest)
+                .and_then(|length| usize::try_from(length).ok())
+                .and_then(|length| self.rest.split_at_checked(length));
+            let Some((_, rest)) = skipped else {
+                let index = std::mem::replace(&mut self.index, self.batch.count);
+                return Some(Err(RecordError::Record { index, reason: "its length goes past the batch" }));
+            };
+            self.rest = rest;
+            self.index += 1;
+        }
+        self.next()
+    }
 }
 
 #[inline]

@@ -1,0 +1,278 @@
+//! Reading records.
+#![allow(clippy::disallowed_methods, reason = "this file does I/O")]
+
+mod aborted;
+mod completed_fetch;
+mod config;
+mod fetch_session;
+mod fetcher;
+mod record;
+mod subscription;
+#[cfg(test)]
+mod testing;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use self::completed_fetch::ReadOptions;
+use self::fetcher::Fetcher;
+use self::subscription::SubscriptionState;
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::types::TopicPartition;
+
+pub use config::{AutoOffsetReset, ConsumerConfig};
+pub use record::{ConsumerRecords, PartitionRecords, RecordsOf};
+pub use subscription::StartOffset;
+
+/// Reads the partitions it is told to. Records are fetched ahead of `poll`, and borrowed from what the broker sent.
+///
+/// ```no_run
+/// # async fn run() -> ottla_client::Result<()> {
+/// use std::time::Duration;
+/// use ottla_client::{Client, ClientConfig, Consumer, ConsumerConfig, StartOffset, TopicPartition};
+///
+/// let client = Client::connect(ClientConfig::new("localhost:9092")).await?;
+/// let consumer = Consumer::new(&client, ConsumerConfig::default())?;
+/// consumer.assign([(TopicPartition::new("orders", 0), StartOffset::Earliest)]);
+/// loop {
+///     let records = consumer.poll(Duration::from_secs(1)).await?;
+///     for partition in records.partitions() {
+///         for record in partition {
+///             println!("{:?}", record?.value);
+///         }
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) config: ConsumerConfig,
+    state: Mutex<SubscriptionState>,
+    /// There is something for the fetcher.
+    pub(crate) wake: Notify,
+    /// There may be something for `poll`.
+    pub(crate) ready: Notify,
+    pub(crate) stop: CancellationToken,
+    /// Only one `poll` takes data at a time, so that a partition's records are delivered in order.
+    polling: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SubscriptionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+impl Consumer {
+    /// Starts a consumer that reads nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming a setting that is not valid.
+    pub fn new(client: &Client, config: ConsumerConfig) -> Result<Self> {
+        config.validate(client.config())?;
+        let settings = (config.auto_offset_reset, config.isolation_level, config.prefetch_memory_bytes);
+        let state = SubscriptionState::new(settings, client.config().retry(), fastrand::Rng::new());
+        let shared = Arc::new(Shared {
+            client: client.clone(),
+            config,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            ready: Notify::new(),
+            stop: CancellationToken::new(),
+            polling: tokio::sync::Mutex::default(),
+        });
+        tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());
+        Ok(Self { shared })
+    }
+
+    /// Reads exactly these partitions. One that was read already goes on from where this says.
+    pub fn assign(&self, partitions: impl IntoIterator<Item = (TopicPartition, StartOffset)>) {
+        let partitions: Vec<_> = partitions.into_iter().collect();
+        let kept: BTreeSet<_> = partitions.iter().map(|(partition, _)| partition).collect();
+        let mut state = self.shared.lock();
+        for partition in state.assignment() {
+            if !kept.contains(&partition) {
+                state.remove(&partition);
+            }
+        }
+        drop(state);
+        self.add(partitions);
+    }
+
+    /// Reads these partitions too.
+    pub fn add(&self, partitions: impl IntoIterator<Item = (TopicPartition, StartOffset)>) {
+        let mut state = self.shared.lock();
+        for (partition, start) in partitions {
+            self.shared.client.retain_topic(&partition.topic, self.shared.config.allow_auto_create_topics);
+            state.add(partition, start);
+        }
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+
+    /// Reads these partitions no more. Those that are not read are passed over.
+    pub fn remove(&self, partitions: &[TopicPartition]) {
+        let mut state = self.shared.lock();
+        for partition in partitions {
+            state.remove(partition);
+        }
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+
+    /// The partitions that are read.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.shared.lock().assignment()
+    }
+
+    /// Goes on from another place. What was fetched and not polled is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] when the partition is not read.
+    pub fn seek(&self, partition: &TopicPartition, to: StartOffset) -> Result<()> {
+        let mut state = self.shared.lock();
+        if !state.is_assigned(partition) {
+            return Err(Error::Misuse { reason: format!("{partition} is not assigned: assign or add it first") });
+        }
+        state.add(partition.clone(), to);
+        drop(state);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// Delivers nothing of these partitions until they are resumed. What is fetched is kept.
+    pub fn pause(&self, partitions: &[TopicPartition]) {
+        let mut state = self.shared.lock();
+        partitions.iter().for_each(|partition| state.pause(partition, true));
+    }
+
+    /// Delivers these partitions again.
+    pub fn resume(&self, partitions: &[TopicPartition]) {
+        let mut state = self.shared.lock();
+        partitions.iter().for_each(|partition| state.pause(partition, false));
+        drop(state);
+        self.shared.wake.notify_one();
+        self.shared.ready.notify_waiters();
+    }
+
+    /// The offset of the next record that `poll` will deliver; `None` while it is being looked up, or not read.
+    #[must_use]
+    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.shared.lock().position(partition).map(|position| position.offset)
+    }
+
+    /// How many offsets are between the position and the end as of the last fetch, the last stable offset with
+    /// `read_committed`; `None` before the first fetch.
+    #[must_use]
+    pub fn lag(&self, partition: &TopicPartition) -> Option<i64> {
+        self.shared.lock().lag(partition)
+    }
+
+    /// Waits for records, at most `timeout`, and takes up to `max.poll.records`. Comes back as well when only positions
+    /// moved, over transaction markers or removed records. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::CorruptRecords`] for a batch that cannot be read: the position stays in front of it.
+    /// [`Error::OffsetOutOfRange`] without a reset policy. [`Error::Broker`] when a topic may not be read.
+    pub async fn poll(&self, timeout: Duration) -> Result<ConsumerRecords> {
+        let deadline = Instant::now() + timeout;
+        let shared = &self.shared;
+        let _turn = shared.polling.lock().await;
+        loop {
+            let ready = shared.ready.notified();
+            tokio::pin!(ready);
+            // Registered before the look, so that nothing is missed.
+            ready.as_mut().enable();
+            let records = self.take()?;
+            if !records.is_nothing() {
+                return Ok(records);
+            }
+            if shared.stop.is_cancelled() {
+                return Err(Error::Closed { what: "the consumer".to_owned() });
+            }
+            if tokio::time::timeout_at(deadline.into(), ready).await.is_err() {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// Takes what is there.
+    fn take(&self) -> Result<ConsumerRecords> {
+        let config = &self.shared.config;
+        let options = ReadOptions {
+            check_crcs: config.check_crcs,
+            isolation_level: config.isolation_level,
+            max_bytes: config.prefetch_memory_bytes,
+        };
+        let mut records = ConsumerRecords::default();
+        if let Some(error) = self.shared.lock().take_error() {
+            return Err(error);
+        }
+        let mut bytes = 0;
+        while records.count() < config.max_poll_records && bytes < options.max_bytes {
+            let Some((mut fetch, position)) = self.shared.lock().pop() else { break };
+            let most = config.max_poll_records - records.count();
+            // Checksums and decompression are not done under the lock.
+            let taken = fetch.take(position, most, options.max_bytes - bytes, &options);
+            let topic_partition = fetch.topic_partition.clone();
+            let (high_watermark, last_stable_offset) = (fetch.high_watermark, fetch.last_stable_offset);
+            let mut state = self.shared.lock();
+            match taken {
+                Ok(taken) => {
+                    if !state.delivered(fetch, taken.next) || taken.is_nothing() {
+                        continue;
+                    }
+                    bytes += taken.bytes;
+                    records.push(PartitionRecords {
+                        topic_partition,
+                        batches: taken.batches,
+                        count: taken.count,
+                        next_offset: taken.next.offset,
+                        leader_epoch: taken.next.epoch,
+                        high_watermark,
+                        last_stable_offset,
+                    });
+                }
+                Err(fault) => {
+                    // It stays in front, and is told once what came before it is delivered.
+                    let is_current = state.delivered(fetch, position);
+                    drop(state);
+                    if !records.is_nothing() {
+                        break;
+                    }
+                    if is_current {
+                        let (offset, reason) = (fault.offset, fault.error.to_string());
+                        return Err(Error::CorruptRecords { topic_partition, offset, reason });
+                    }
+                }
+            }
+        }
+        if !records.is_nothing() {
+            self.shared.wake.notify_one();
+        }
+        Ok(records)
+    }
+
+    /// Ends reading. Fetches that are under way are dropped.
+    pub async fn close(self) {
+        self.shared.stop.cancel();
+    }
+}
