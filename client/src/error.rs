@@ -98,7 +98,7 @@ pub enum Error {
         /// How long.
         after: Duration,
         /// What the last attempt met.
-        last: Option<Box<Error>>,
+        last: Option<Box<Self>>,
     },
     /// A newer producer or member has taken over.
     #[error("{id} is fenced: {reason}")]
@@ -116,7 +116,7 @@ pub enum Error {
         /// Whose transaction.
         transactional_id: String,
         /// What failed.
-        cause: Box<Error>,
+        cause: Box<Self>,
     },
     /// A record could not be delivered.
     #[error("a record for {topic_partition} failed ({certainty}): {cause}")]
@@ -126,7 +126,7 @@ pub enum Error {
         /// Where it should have gone.
         topic_partition: TopicPartition,
         /// Why.
-        cause: Box<Error>,
+        cause: Box<Self>,
     },
     /// A batch that a broker sent cannot be read. The position stays in front of it.
     #[error(

@@ -239,7 +239,7 @@ impl Metadata {
             let partitions = known.map(|t| t.partitions.clone()).unwrap_or_default();
             return Some(Topic {
                 name,
-                id: id.or(known.and_then(|t| t.id)),
+                id: id.or_else(|| known.and_then(|t| t.id)),
                 error,
                 internal: answer.is_internal,
                 partitions,

@@ -1,4 +1,5 @@
 //! Finding a cluster, and what is said when there is none.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 use std::time::{Duration, Instant};
 
 use ottla_client::{BrokerId, Client, ClientConfig, Error, ErrorCode};

@@ -1,4 +1,5 @@
 //! Reading records from the embedded broker, with faults.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ async fn fill(client: &Client, partitions: i32, from: i32, count: i32, compressi
     for number in from..from + count {
         let value = number.to_string();
         let record = ProducerRecord::new("t").partition(number % partitions).value(&value).timestamp(i64::from(number));
-        let _ = producer.send(record).await.unwrap();
+        producer.send(record).await.unwrap();
     }
     producer.flush().await.unwrap();
     assert!(producer.take_failure().is_none());
@@ -92,7 +93,7 @@ async fn aborted_and_open_transactions_are_seen_by_uncommitted_readers_only() {
         for number in 0..40 {
             producer.begin_transaction().unwrap();
             let value = number.to_string();
-            let _ = producer.send(ProducerRecord::new("t").partition(0).value(&value)).await.unwrap();
+            producer.send(ProducerRecord::new("t").partition(0).value(&value)).await.unwrap();
             // An abort drops what is not sent yet.
             producer.flush().await.unwrap();
             if number == 39 {

@@ -1,4 +1,5 @@
 //! Writing records to the embedded broker, with faults.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -147,7 +148,7 @@ async fn memory_is_waited_for_and_the_wait_ends() {
     let producer = Producer::new(&client, tight(Duration::from_secs(10))).unwrap();
     let value = [7; 1000];
     for _ in 0..2000 {
-        let _ = producer.send(ProducerRecord::new("t").value(&value)).await.unwrap();
+        producer.send(ProducerRecord::new("t").value(&value)).await.unwrap();
     }
     producer.flush().await.unwrap();
     assert_eq!(ends(&client, "t", 1).await, [2000]);

@@ -1,4 +1,5 @@
 //! Transactions on the embedded broker, in both versions of the protocol.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ async fn ends(client: &Client) -> (i64, i64) {
 }
 
 async fn write(producer: &TransactionalProducer, value: &str) {
-    let _ = producer.send(ProducerRecord::new("t").partition(0).value(value)).await.unwrap();
+    producer.send(ProducerRecord::new("t").partition(0).value(value)).await.unwrap();
 }
 
 /// How the transaction after `offset` ended in the log.
@@ -278,7 +279,7 @@ async fn a_dropped_transaction_is_aborted() {
     let producer = TransactionalProducer::new(&client, config("app")).unwrap();
     producer.init().await.unwrap();
     let transaction = producer.transaction().unwrap();
-    let _ = transaction.send(ProducerRecord::new("t").partition(0).value("x")).await.unwrap().await.unwrap();
+    transaction.send(ProducerRecord::new("t").partition(0).value("x")).await.unwrap().await.unwrap();
     drop(transaction);
     producer.abort_transaction().await.unwrap();
     let (stable, end) = ends(&client).await;

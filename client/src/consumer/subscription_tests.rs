@@ -1,3 +1,4 @@
+#![allow(clippy::disallowed_methods, reason = "a test")]
 use std::time::Duration;
 
 use super::super::completed_fetch::ReadOptions;
@@ -7,7 +8,7 @@ use super::*;
 const LEADER: BrokerId = BrokerId(1);
 
 fn start() -> Instant {
-    (Instant::now as fn() -> Instant)()
+    Instant::now()
 }
 
 fn tp() -> TopicPartition {

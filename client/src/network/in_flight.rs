@@ -57,6 +57,7 @@ impl<T> InFlight<T> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test")]
 mod tests {
     use super::*;
     use std::time::Duration;

@@ -1,3 +1,4 @@
+#![allow(clippy::disallowed_methods, reason = "a test")]
 use super::*;
 use crate::metadata::Partition;
 
@@ -42,7 +43,7 @@ fn append(accumulator: &mut RecordAccumulator, now: Instant, partition: i32) -> 
 }
 
 fn start() -> Instant {
-    (Instant::now as fn() -> Instant)()
+    Instant::now()
 }
 
 fn drained(accumulator: &mut RecordAccumulator, now: Instant) -> Vec<(i32, usize, i32)> {
@@ -197,7 +198,7 @@ fn upper_bound_holds() {
             Vec::new(),
             0,
         );
-        let _ = batch.try_append(1, i64::MAX, record.key, record.value, record.headers).unwrap();
+        batch.try_append(1, i64::MAX, record.key, record.value, record.headers).unwrap();
         assert!(batch.len() <= upper_bound(&record), "{size}");
     }
 }

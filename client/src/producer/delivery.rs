@@ -7,10 +7,10 @@ use super::record::RecordMetadata;
 use crate::error::{Certainty, Error, Result};
 use crate::types::TopicPartition;
 
-/// The outcome of one record, once its batch is answered. Dropping it changes nothing: the record is sent all the same.
-/// Cancel safe.
+/// The outcome of one record, once its batch is answered. Dropping it changes nothing: the record is sent all the same,
+/// and a failure is told by [`Producer::take_failure`](super::Producer::take_failure), or by the commit of its
+/// transaction. Cancel safe.
 #[derive(Debug)]
-#[must_use = "a record is only safe when its delivery is; use flush() if you do not need each of them"]
 pub struct Delivery {
     batch: Arc<BatchOutcome>,
     index: i32,

@@ -248,6 +248,7 @@ pub(crate) fn is_definite_refusal(code: ErrorCode, acks_all: bool) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test")]
 mod tests {
     use super::super::accumulator::PartitionKey;
     use super::*;
@@ -258,10 +259,9 @@ mod tests {
 
     fn batch(number: u64, records: i32) -> ProducerBatch {
         let key = PartitionKey { topic: 0, partition: 0 };
-        let created = Instant::now as fn() -> Instant;
-        let mut batch = ProducerBatch::new(number, (key, TopicPartition::new("t", 0)), created(), Vec::new(), 0);
+        let mut batch = ProducerBatch::new(number, (key, TopicPartition::new("t", 0)), Instant::now(), Vec::new(), 0);
         for _ in 0..records {
-            let _ = batch.try_append(1 << 20, 0, None, Some(b"v"), &[]).unwrap();
+            batch.try_append(1 << 20, 0, None, Some(b"v"), &[]).unwrap();
         }
         batch
     }

@@ -1,10 +1,11 @@
+#![allow(clippy::disallowed_methods, reason = "a test")]
 use super::*;
 
 const ID: ProducerIdAndEpoch = ProducerIdAndEpoch { producer_id: 7, epoch: 3 };
 const KEY: PartitionKey = PartitionKey { topic: 0, partition: 0 };
 
 fn start() -> Instant {
-    (Instant::now as fn() -> Instant)()
+    Instant::now()
 }
 
 fn partition() -> TopicPartition {

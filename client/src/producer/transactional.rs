@@ -24,8 +24,8 @@ use crate::types::ProducerIdAndEpoch;
 /// let producer = TransactionalProducer::new(client, config)?;
 /// producer.init().await?;
 /// let transaction = producer.transaction()?;
-/// let _ = transaction.send(ProducerRecord::new("bills").value("100")).await?;
-/// let _ = transaction.send(ProducerRecord::new("stock").value("-1")).await?;
+/// transaction.send(ProducerRecord::new("bills").value("100")).await?;
+/// transaction.send(ProducerRecord::new("stock").value("-1")).await?;
 /// transaction.commit().await?;
 /// # Ok(())
 /// # }

@@ -131,7 +131,8 @@ impl<S: Source> Attempt<S> {
         let closed = tokio::time::timeout(CLOSE_TIMEOUT, async {
             let mut first = Ok(());
             while let Some(ended) = self.subtasks.join_next().await {
-                first = first.and(joined(ended).and_then(|ended| ended));
+                let ended = joined(ended).and_then(|ended| ended);
+                first = first.and(ended);
             }
             first
         });

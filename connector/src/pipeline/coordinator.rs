@@ -200,13 +200,14 @@ impl CheckpointCoordinator {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test")]
 mod tests {
     use super::super::checkpoint::SectionKind;
     use super::*;
     use bytes::Bytes;
 
     fn start() -> Instant {
-        (Instant::now as fn() -> Instant)()
+        Instant::now()
     }
 
     fn section(subtask: u32) -> Section {
