@@ -21,8 +21,15 @@ pub use pipeline::{
     Checkpoint, CheckpointConfig, CheckpointStore, DirectoryStore, Function, JobMeta, OnCorrupt, Output, Pipeline,
     PipelineHandle, PipelineStatus, RestartPolicy, Section, SectionKind, Stateless, stateless,
 };
-pub use schema::{RecordBuffer, SerializationSchema};
+pub use schema::{
+    BytesSchema, Collecting, Collector, DeserializationSchema, KafkaRecord, KeyAndValue, KeyValueSchema, RecordBuffer,
+    SchemaContext, SerializationSchema, StringSchema, Values, collecting, values,
+};
 pub use sink::{
     DeliveryGuarantee, KafkaCommittable, KafkaCommitter, KafkaProgress, KafkaSink, KafkaSinkBuilder, KafkaWriter,
     KafkaWriterState, OnLost, Ownership, ProducerPool, SinkPartitioner, TransactionalId, Witness, lingering,
+};
+pub use source::{
+    KafkaEnumeratorState, OnOutOfRange, PartitionSplit, SplitAssignment, StartOffsets, StopOffsets, WatermarkGenerator,
+    WatermarkStrategy,
 };
