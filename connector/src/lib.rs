@@ -30,6 +30,6 @@ pub use sink::{
     KafkaWriterState, OnLost, Ownership, ProducerPool, SinkPartitioner, TransactionalId, Witness, lingering,
 };
 pub use source::{
-    KafkaEnumeratorState, OnOutOfRange, PartitionSplit, SplitAssignment, StartOffsets, StopOffsets, WatermarkGenerator,
-    WatermarkStrategy,
+    BadRecords, KafkaEnumerator, KafkaEnumeratorState, KafkaReader, KafkaSource, KafkaSourceBuilder, OnOutOfRange,
+    PartitionSplit, SplitAssignment, StartOffsets, StopOffsets, WatermarkGenerator, WatermarkStrategy,
 };

@@ -1,5 +1,4 @@
 //! Between bytes and values.
-#![allow(dead_code, reason = "the reader follows")]
 mod bytes;
 mod deserialization;
 mod record;
@@ -10,6 +9,7 @@ pub use bytes::{BytesSchema, KeyAndValue, KeyValueSchema};
 pub use deserialization::{Collecting, Collector, DeserializationSchema, SchemaContext, Values, collecting, values};
 pub(crate) use deserialization::{TimestampAssigner, bad_record};
 pub use record::KafkaRecord;
+pub(crate) use record::Share;
 pub(crate) use serialization::RecordParts;
 pub use serialization::{RecordBuffer, SerializationSchema};
 pub use string::StringSchema;
