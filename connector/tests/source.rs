@@ -214,8 +214,9 @@ async fn r28_a55_markers_and_aborted_records_at_the_end_hang_nothing() {
         for commit in [true, false] {
             producer.begin_transaction().unwrap();
             for partition in 0..2 {
-                let _ = producer.send(ProducerRecord::new("t").partition(partition).value("x")).await.unwrap();
+                drop(producer.send(ProducerRecord::new("t").partition(partition).value("x")).await.unwrap());
             }
+            producer.flush().await.unwrap();
             if commit {
                 producer.commit_transaction().await.unwrap();
             } else {

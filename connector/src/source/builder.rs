@@ -1,18 +1,15 @@
 //! Builds a source.
-#![allow(clippy::disallowed_methods, reason = "a start time is compared with the clock")]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use ottla_client::{AutoOffsetReset, ClientConfig, ConsumerConfig, TopicPartition};
 
-use super::KafkaSource;
 use super::assignment::SplitAssignment;
 use super::offsets::{OnOutOfRange, StartOffsets, StopOffsets};
 use super::settings::{BadRecords, SourceSettings, Subscription};
 use super::watermark::WatermarkStrategy;
-use crate::contract::Timestamp;
+use super::{KafkaSource, now};
 use crate::error::{Error, Result};
 use crate::schema::DeserializationSchema;
 
@@ -199,7 +196,7 @@ impl<T: Send + 'static> KafkaSourceBuilder<T> {
             _ => return Err(Error::config("exactly one of topics and topic_pattern must be set")),
         };
         settings.group_id = settings.group_id.or_else(|| settings.consumer.group_id.clone());
-        settings.commit_on_checkpoint = self.commit_on_checkpoint.unwrap_or(settings.group_id.is_some());
+        settings.commit_on_checkpoint = self.commit_on_checkpoint.unwrap_or_else(|| settings.group_id.is_some());
         validate(&settings)?;
         if settings.stop.is_some() {
             settings.discovery_interval = None;
@@ -246,14 +243,10 @@ fn validate(settings: &SourceSettings) -> Result<()> {
     Ok(())
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Timestamp;
     use crate::schema::StringSchema;
 
     fn builder() -> KafkaSourceBuilder<String> {

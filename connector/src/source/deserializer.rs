@@ -61,7 +61,8 @@ impl<T> Staged<T> {
 
 impl Share for PartitionRecords {
     fn share(&self, slice: &[u8]) -> Bytes {
-        PartitionRecords::share(self, slice)
+        // The method of the type itself goes first.
+        Self::share(self, slice)
     }
 }
 

@@ -1,4 +1,6 @@
 //! The source: records of Kafka topics as a stream.
+#![allow(clippy::disallowed_methods, reason = "this file does I/O")]
+
 mod assignment;
 mod builder;
 mod commits;
@@ -17,12 +19,13 @@ mod split;
 mod watermark;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ottla_client::{Admin, Client, ClientConfig};
 
 use self::discovery::PartitionDiscovery;
 use self::settings::SourceSettings;
-use crate::contract::{Job, RestoredSource, Source, Stamped};
+use crate::contract::{Job, RestoredSource, Source, Stamped, Timestamp};
 use crate::error::{Error, Result};
 use crate::schema::DeserializationSchema;
 
@@ -115,4 +118,9 @@ impl<D: DeserializationSchema> std::fmt::Debug for KafkaSource<D> {
             .field("watermarks", &self.watermarks)
             .finish_non_exhaustive()
     }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
 }

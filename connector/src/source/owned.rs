@@ -200,7 +200,7 @@ mod tests {
         let mut bounded = PartitionSplit::new(tp(1), 0);
         bounded.stop = Some(2);
         owned.add(bounded);
-        assert_eq!(owned.emitted(&chunk(1, 2, 2), &values(&[1, 2])).1, true);
+        assert!(owned.emitted(&chunk(1, 2, 2), &values(&[1, 2])).1);
         let splits = owned.snapshot(CheckpointId(1));
         assert_eq!(splits.iter().map(|s| (s.next_offset, s.finished)).collect::<Vec<_>>(), [(7, false), (2, true)]);
     }

@@ -131,7 +131,7 @@ impl<D: DeserializationSchema> KafkaReader<D> {
             }
         }
         self.forget(&finished);
-        self.failed = failure.or(self.failed.take());
+        self.failed = failure.or_else(|| self.failed.take());
         self.pending.extend(advanced.map(Event::Watermark));
         if let (Some(limit), false) = (&mut self.limit, values.is_empty()) {
             limit.emitted(Instant::now(), values.len());
