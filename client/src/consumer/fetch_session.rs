@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::FetchRequest;
 use ottla_protocol::messages::fetch::{FetchPartition, FetchTopic, ForgottenTopic};
 
 use crate::types::TopicPartition;
@@ -95,6 +96,13 @@ impl FetchSession {
     /// The answer got lost: the broker may be one epoch ahead.
     pub(crate) fn handle_disconnect(&mut self) {
         self.restart(self.id);
+    }
+
+    /// The last request of the session, if there is one.
+    pub(crate) fn close(&mut self) -> Option<FetchRequest> {
+        let session_id = std::mem::take(&mut self.id);
+        self.restart(0);
+        (session_id != 0).then(|| FetchRequest { session_id, session_epoch: -1, ..Default::default() })
     }
 
     /// Closes session `id`, if any, and opens another.

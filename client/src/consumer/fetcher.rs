@@ -8,23 +8,24 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use ottla_protocol::messages::fetch::{FetchRequest, FetchResponse, PartitionData};
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::ErrorCode;
+use ottla_protocol::messages::fetch::{FetchRequest, FetchResponse};
 
 use super::Shared;
-use super::completed_fetch::{CompletedFetch, FetchPosition};
+use super::answer::{Answer, Moment, hint};
 use super::fetch_session::{FetchSession, Wanted};
-use super::subscription::{BrokerPlan, FetchRemedy, Fetchable, SubscriptionState, fetch_remedy};
+use super::subscription::{BrokerPlan, Fetchable, SubscriptionState};
 use crate::admin::{Admin, ListedOffset, PerItem};
 use crate::error::{Error, Remedy, Result};
 use crate::metadata::ClusterSnapshot;
-use crate::network::Lane;
 use crate::types::{BrokerId, TopicPartition};
 
 /// Version 13 names topics by id; positions belong to names.
 const NEWEST_WITH_NAMES: i16 = 12;
 /// How long a broker waits for data while other partitions of it wait for `poll`.
 const IMPATIENT: Duration = Duration::from_millis(10);
+/// How long closing sessions may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a broker is left alone after a failed fetch.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -33,18 +34,31 @@ pub(crate) struct Fetcher {
     sessions: HashMap<BrokerId, FetchSession>,
     busy: HashSet<BrokerId>,
     tasks: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Since when a broker fails, and whether that was told.
+    failing: HashMap<BrokerId, (Instant, bool)>,
+    /// Refreshes in a row that were for want of a leader, and when the next one is due.
+    leaderless: (u32, Option<Instant>),
+    rng: fastrand::Rng,
 }
 
 enum Done {
     Fetched(BrokerId, Vec<Fetchable>, Result<FetchResponse>),
     LookedUp(Vec<(TopicPartition, u64)>, PerItem<TopicPartition, ListedOffset>),
-    /// A broker may be asked again.
-    Rested(BrokerId),
+    /// A broker may be asked again; or there is no connection to it.
+    Rested(BrokerId, Option<Error>),
 }
 
 impl Fetcher {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, sessions: HashMap::new(), busy: HashSet::new(), tasks: FuturesUnordered::new() }
+        Self {
+            shared,
+            sessions: HashMap::new(),
+            busy: HashSet::new(),
+            tasks: FuturesUnordered::new(),
+            failing: HashMap::new(),
+            leaderless: (0, None),
+            rng: fastrand::Rng::new(),
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -53,7 +67,7 @@ impl Fetcher {
         loop {
             let look_again = self.pass(Instant::now());
             tokio::select! {
-                () = shared.stop.cancelled() => return,
+                () = shared.stop.cancelled() => return self.close().await,
                 () = shared.wake.notified() => {}
                 Some(done) = self.tasks.next(), if !self.tasks.is_empty() => self.take_in(done),
                 changed = changes.changed() => if changed.is_err() { return },
@@ -67,13 +81,16 @@ impl Fetcher {
         let shared = Arc::clone(&self.shared);
         let cluster = shared.client.cluster();
         let mut state = shared.lock();
-        let plan = state.fetchable(now, |tp| cluster.partition(&tp.topic, tp.partition).and_then(|p| p.leader));
-        if plan.leader_is_missing {
-            shared.client.refresh_metadata();
+        if state.follow(now, now_millis(), &cluster) {
+            shared.ready.notify_waiters();
         }
+        let plan = state.fetchable(now, |tp, preferred| {
+            let leader = cluster.partition(&tp.topic, tp.partition).and_then(|p| p.leader);
+            preferred.filter(|replica| cluster.broker(*replica).is_some()).or(leader)
+        });
         if !plan.lookups.is_empty() {
-            for (partition, _, _) in &plan.lookups {
-                state.set_in_flight(partition, true);
+            for (partition, stamp, _) in &plan.lookups {
+                state.set_looked_up(partition, *stamp, true);
             }
             let specs = plan.lookups.iter().map(|(tp, _, spec)| (tp.clone(), *spec)).collect();
             let asked = plan.lookups.into_iter().map(|(tp, stamp, _)| (tp, stamp)).collect();
@@ -88,19 +105,21 @@ impl Fetcher {
                 self.fetch(&mut state, &cluster, broker, fetch);
             }
         }
-        plan.look_again
+        drop(state);
+        plan.look_again.into_iter().chain(self.find_leaders(plan.leader_is_missing, now)).min()
     }
 
     fn fetch(&mut self, state: &mut SubscriptionState, cluster: &ClusterSnapshot, broker: BrokerId, plan: BrokerPlan) {
         let client = self.shared.client.clone();
-        let connection = client.ready_connection(broker, Lane::Fetch);
+        let connection = client.ready_connection(broker, self.shared.lane);
         let Some(connection) = connection else {
+            let lane = self.shared.lane;
             self.tasks.push(Box::pin(async move {
-                if let Err(error) = client.connection(broker, Lane::Fetch).await {
-                    tracing::debug!(%error, "no connection to fetch over");
+                let error = client.connection(broker, lane).await.err();
+                if error.is_some() {
                     tokio::time::sleep(PAUSE).await;
                 }
-                Done::Rested(broker)
+                Done::Rested(broker, error)
             }));
             // A session lives with its connection.
             self.sessions.remove(&broker);
@@ -131,7 +150,7 @@ impl Fetcher {
             connection.send(&request, version)
         });
         for fetch in &fetches {
-            state.set_in_flight(&fetch.topic_partition, true);
+            state.asked(&fetch.topic_partition, broker);
         }
         self.tasks.push(match sent {
             Ok(reply) => Box::pin(async move { Done::Fetched(broker, fetches, reply.await) }),
@@ -141,72 +160,132 @@ impl Fetcher {
 
     fn take_in(&mut self, done: Done) {
         match done {
-            Done::Rested(broker) => {
+            Done::Rested(broker, error) => {
                 self.busy.remove(&broker);
+                error.into_iter().for_each(|error| self.failed(broker, error));
             }
             Done::LookedUp(asked, found) => self.take_offsets(&asked, &found),
-            Done::Fetched(broker, fetches, answer) => {
+            Done::Fetched(broker, mut fetches, answer) => {
                 {
                     let mut state = self.shared.lock();
-                    for fetch in &fetches {
-                        state.set_in_flight(&fetch.topic_partition, false);
-                    }
+                    // The session goes on with all of them; an answer that comes too late is not looked at.
+                    fetches.retain(|fetch| state.answered(&fetch.topic_partition, broker));
                 }
                 match answer {
-                    Ok(response) => self.take_data(broker, &fetches, response),
-                    Err(error) => self.take_failure(broker, &fetches, error),
+                    Ok(response) => self.take_data(broker, fetches, response),
+                    Err(error) => self.take_failure(broker, error),
                 }
             }
         }
     }
 
-    fn take_data(&mut self, broker: BrokerId, fetches: &[Fetchable], response: FetchResponse) {
+    fn take_data(&mut self, broker: BrokerId, fetches: Vec<Fetchable>, mut response: FetchResponse) {
         self.busy.remove(&broker);
-        let now = Instant::now();
         let session = self.sessions.entry(broker).or_default();
         let code = ErrorCode::from(response.error_code);
         if !session.handle_response(code, response.session_id) {
             tracing::debug!(%code, %broker, "the fetch session is begun anew");
+            if code != ErrorCode::FetchSessionIdNotFound {
+                self.rest(broker);
+            }
             return;
         }
-        let asked: HashMap<&TopicPartition, &Fetchable> = fetches.iter().map(|f| (&f.topic_partition, f)).collect();
-        let mut stale = false;
-        let mut state = self.shared.lock();
+        let endpoints = std::mem::take(&mut response.node_endpoints);
+        let mut asked: HashMap<_, _> = fetches.into_iter().map(|f| (f.topic_partition.clone(), f)).collect();
+        let (mut answers, mut hints) = (Vec::new(), Vec::new());
         for topic in response.responses {
+            let name: Arc<str> = topic.topic.into();
             for data in topic.partitions {
-                let partition = TopicPartition::new(topic.topic.as_str(), data.partition_index);
+                let partition = TopicPartition::new(Arc::clone(&name), data.partition_index);
                 // A broker may send what is left of an earlier request of the session.
-                let Some(fetch) = asked.get(&partition) else { continue };
+                let Some(fetch) = asked.remove(&partition) else { continue };
                 session.answered(&partition);
-                stale |= take_partition(&mut state, now, fetch, data);
+                hints.extend(hint(&fetch, &data, &endpoints));
+                answers.push(Answer::new(fetch, broker, data));
             }
         }
+        let knows_better = !hints.is_empty() && self.shared.client.apply_leader_hints(&hints);
+        let moment = self.moment();
+        let mut state = self.shared.lock();
+        let stale = answers.into_iter().fold(false, |stale, answer| stale | answer.apply(&mut state, moment));
         drop(state);
-        if stale {
+        self.failing.remove(&broker);
+        if stale && !knows_better {
             self.shared.client.refresh_metadata();
         }
         self.shared.ready.notify_waiters();
     }
 
-    fn take_failure(&mut self, broker: BrokerId, fetches: &[Fetchable], error: Error) {
-        tracing::debug!(%error, %broker, "a fetch failed");
-        self.sessions.entry(broker).or_default().handle_disconnect();
-        if error.remedy() == Remedy::GiveUp {
-            let now = Instant::now();
-            let mut state = self.shared.lock();
-            for fetch in fetches {
-                state.back_off(now, &fetch.topic_partition, fetch.stamp);
-            }
-            if let Some(fetch) = fetches.first() {
-                state.report(now, &fetch.topic_partition, fetch.stamp, error);
-            }
-        }
-        self.shared.client.refresh_metadata();
-        self.shared.ready.notify_waiters();
+    fn moment(&self) -> Moment {
+        let preference_age = self.shared.client.config().metadata_max_age;
+        Moment { now: Instant::now(), wall_ms: now_millis(), preference_age }
+    }
+
+    /// Leaves a broker alone for a moment.
+    fn rest(&mut self, broker: BrokerId) {
+        self.busy.insert(broker);
         self.tasks.push(Box::pin(async move {
             tokio::time::sleep(PAUSE).await;
-            Done::Rested(broker)
+            Done::Rested(broker, None)
         }));
+    }
+
+    fn take_failure(&mut self, broker: BrokerId, error: Error) {
+        self.sessions.entry(broker).or_default().handle_disconnect();
+        self.shared.client.refresh_metadata();
+        self.failed(broker, error);
+        self.rest(broker);
+    }
+
+    /// Tells the application what it can do something about, and what has gone on for too long; once.
+    fn failed(&mut self, broker: BrokerId, error: Error) {
+        tracing::debug!(%error, %broker, "fetching failed");
+        let (since, told) = self.failing.entry(broker).or_insert_with(|| (Instant::now(), false));
+        let hopeless = error.remedy() == Remedy::GiveUp;
+        let after = since.elapsed();
+        if *told || !(hopeless || after >= self.shared.client.config().default_api_timeout) {
+            return;
+        }
+        *told = true;
+        let what = format!("fetching from broker {broker}");
+        let error = if hopeless { error } else { Error::Timeout { what, after, last: Some(Box::new(error)) } };
+        self.shared.lock().tell(error);
+        self.shared.ready.notify_waiters();
+    }
+
+    /// Asks for metadata at a growing distance while a leader is missing; when the next time is.
+    fn find_leaders(&mut self, is_missing: bool, now: Instant) -> Option<Instant> {
+        let (refreshes, due) = &mut self.leaderless;
+        if !is_missing {
+            (*refreshes, *due) = (0, None);
+        } else if due.is_none_or(|at| at <= now) {
+            self.shared.client.refresh_metadata();
+            *due = Some(now + self.shared.client.config().retry().delay(*refreshes, &mut self.rng));
+            *refreshes = refreshes.saturating_add(1);
+        }
+        *due
+    }
+
+    /// Gives the brokers the memory of the sessions back.
+    async fn close(mut self) {
+        let (client, lane) = (&self.shared.client, self.shared.lane);
+        let mut replies = Vec::new();
+        for (broker, session) in &mut self.sessions {
+            let Some(connection) = client.ready_connection(*broker, lane) else { continue };
+            let last = session.close().and_then(|request| {
+                let version = connection.choose::<FetchRequest>(Some(NEWEST_WITH_NAMES)).ok()?;
+                connection.send(&request, version).ok()
+            });
+            replies.push((connection, last));
+        }
+        // A broker that does not hear of it drops the session by itself some time.
+        let answered = async {
+            for reply in replies.iter_mut().filter_map(|(_, reply)| reply.as_mut()) {
+                let _ = reply.await;
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, answered).await;
+        replies.iter().for_each(|(connection, _)| connection.close("the consumer was closed"));
     }
 
     fn take_offsets(&self, asked: &[(TopicPartition, u64)], found: &PerItem<TopicPartition, ListedOffset>) {
@@ -214,7 +293,7 @@ impl Fetcher {
         let mut state = self.shared.lock();
         let mut stale = false;
         for (partition, stamp) in asked {
-            state.set_in_flight(partition, false);
+            state.set_looked_up(partition, *stamp, false);
             match found.get(partition) {
                 Some(Ok(listed)) => {
                     let at = listed.offset.map(|offset| (offset, None));
@@ -246,46 +325,6 @@ fn wanted(cluster: &ClusterSnapshot, fetch: &Fetchable, max_bytes: i32) -> Wante
         last_fetched_epoch: fetch.from.epoch.unwrap_or(-1),
         max_bytes,
     }
-}
-
-/// Takes in what a broker said of one partition. Whether metadata may be out of date.
-fn take_partition(state: &mut SubscriptionState, now: Instant, fetch: &Fetchable, data: PartitionData) -> bool {
-    let Fetchable { topic_partition, stamp, from } = fetch;
-    let code = ErrorCode::from(data.error_code);
-    if code != ErrorCode::None {
-        match fetch_remedy(code) {
-            FetchRemedy::Wait => state.back_off(now, topic_partition, *stamp),
-            FetchRemedy::RefreshMetadata => {
-                state.back_off(now, topic_partition, *stamp);
-                return true;
-            }
-            FetchRemedy::Reset => state.out_of_range(topic_partition, *stamp, from.offset, now_millis()),
-            FetchRemedy::Report => {
-                let error = Error::broker(code, ApiKey::Fetch, topic_partition);
-                state.report(now, topic_partition, *stamp, error);
-            }
-        }
-        return false;
-    }
-    if data.diverging_epoch.end_offset >= 0 {
-        let end = FetchPosition { offset: data.diverging_epoch.end_offset, epoch: Some(data.diverging_epoch.epoch) };
-        state.diverged(topic_partition, *stamp, end);
-        return false;
-    }
-    let records = data.records.map(|r| r.into_bytes()).unwrap_or_default();
-    let is_empty = records.is_empty();
-    let key = (topic_partition.clone(), *stamp);
-    let mut fetched = CompletedFetch::new(key, *from, records, data.aborted_transactions);
-    fetched.high_watermark = data.high_watermark;
-    fetched.last_stable_offset = Some(data.last_stable_offset).filter(|offset| *offset >= 0);
-    if !is_empty && fetched.has_no_whole_batch() {
-        let reason = "not one whole batch came: raise max.partition.fetch.bytes above the largest batch".to_owned();
-        let error = Error::CorruptRecords { topic_partition: topic_partition.clone(), offset: from.offset, reason };
-        state.report(now, topic_partition, *stamp, error);
-        return false;
-    }
-    state.fetched(fetched, *from);
-    false
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -2,20 +2,24 @@
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
 mod aborted;
+mod answer;
 mod completed_fetch;
 mod config;
 mod fetch_session;
 mod fetcher;
 mod record;
+mod reset;
 mod subscription;
 #[cfg(test)]
 mod testing;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::completed_fetch::ReadOptions;
@@ -23,11 +27,15 @@ use self::fetcher::Fetcher;
 use self::subscription::SubscriptionState;
 use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::network::Lane;
 use crate::types::TopicPartition;
 
 pub use config::{AutoOffsetReset, ConsumerConfig};
 pub use record::{ConsumerRecords, PartitionRecords, RecordsOf};
 pub use subscription::StartOffset;
+
+/// Each consumer fetches over connections of its own.
+static CONSUMERS: AtomicU32 = AtomicU32::new(0);
 
 /// Reads the partitions it is told to. Records are fetched ahead of `poll`, and borrowed from what the broker sent.
 ///
@@ -52,6 +60,7 @@ pub use subscription::StartOffset;
 #[derive(Debug)]
 pub struct Consumer {
     shared: Arc<Shared>,
+    fetcher: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -64,6 +73,9 @@ pub(crate) struct Shared {
     /// There may be something for `poll`.
     pub(crate) ready: Notify,
     pub(crate) stop: CancellationToken,
+    pub(crate) lane: Lane,
+    /// The fetcher was woken by the last poll, and the next one lets it go first.
+    yields: AtomicBool,
     /// Only one `poll` takes data at a time, so that a partition's records are delivered in order.
     polling: tokio::sync::Mutex<()>,
 }
@@ -96,10 +108,12 @@ impl Consumer {
             wake: Notify::new(),
             ready: Notify::new(),
             stop: CancellationToken::new(),
+            yields: AtomicBool::new(false),
+            lane: Lane::Fetch(CONSUMERS.fetch_add(1, Ordering::Relaxed)),
             polling: tokio::sync::Mutex::default(),
         });
-        tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());
-        Ok(Self { shared })
+        let fetcher = tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());
+        Ok(Self { shared, fetcher: Some(fetcher) })
     }
 
     /// Reads exactly these partitions. One that was read already goes on from where this says.
@@ -196,6 +210,10 @@ impl Consumer {
         let deadline = Instant::now() + timeout;
         let shared = &self.shared;
         let _turn = shared.polling.lock().await;
+        if shared.yields.swap(false, Ordering::Relaxed) {
+            // On a runtime with one thread the next fetch would otherwise go out when nothing is left.
+            tokio::task::yield_now().await;
+        }
         loop {
             let ready = shared.ready.notified();
             tokio::pin!(ready);
@@ -226,7 +244,7 @@ impl Consumer {
         if let Some(error) = self.shared.lock().take_error() {
             return Err(error);
         }
-        let mut bytes = 0;
+        let (mut bytes, mut freed) = (0, false);
         while records.count() < config.max_poll_records && bytes < options.max_bytes {
             let Some((mut fetch, position)) = self.shared.lock().pop() else { break };
             let most = config.max_poll_records - records.count();
@@ -237,6 +255,7 @@ impl Consumer {
             let mut state = self.shared.lock();
             match taken {
                 Ok(taken) => {
+                    freed = true;
                     if !state.delivered(fetch, taken.next) || taken.is_nothing() {
                         continue;
                     }
@@ -252,27 +271,33 @@ impl Consumer {
                     });
                 }
                 Err(fault) => {
-                    // It stays in front, and is told once what came before it is delivered.
-                    let is_current = state.delivered(fetch, position);
-                    drop(state);
-                    if !records.is_nothing() {
-                        break;
-                    }
-                    if is_current {
-                        let (offset, reason) = (fault.offset, fault.error.to_string());
-                        return Err(Error::CorruptRecords { topic_partition, offset, reason });
-                    }
+                    let (offset, reason) = (fault.offset, fault.error.to_string());
+                    let error = Error::CorruptRecords { topic_partition: topic_partition.clone(), offset, reason };
+                    state.corrupt(Instant::now(), &topic_partition, fetch.stamp, error);
+                    freed = true;
+                    break;
                 }
             }
         }
-        if !records.is_nothing() {
+        if freed {
             self.shared.wake.notify_one();
+            self.shared.yields.store(true, Ordering::Relaxed);
+        }
+        if records.is_nothing()
+            && let Some(error) = self.shared.lock().take_error()
+        {
+            return Err(error);
         }
         Ok(records)
     }
 
-    /// Ends reading. Fetches that are under way are dropped.
-    pub async fn close(self) {
+    /// Ends reading. Fetches that are under way are dropped, and the brokers are told to forget the fetch sessions; that
+    /// takes a second at most.
+    pub async fn close(mut self) {
         self.shared.stop.cancel();
+        if let Some(fetcher) = self.fetcher.take() {
+            // It ends with its runtime at the latest.
+            let _ = fetcher.await;
+        }
     }
 }

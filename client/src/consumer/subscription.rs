@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use ottla_protocol::ErrorCode;
+use uuid::Uuid;
 
 use super::completed_fetch::{CompletedFetch, FetchPosition};
 use super::config::AutoOffsetReset;
@@ -26,40 +27,52 @@ pub enum StartOffset {
     Timestamp(i64),
 }
 
+/// Failures that wait to be told; the oldest go first.
+const MAX_ERRORS: usize = 64;
 /// Data of one partition that may wait for `poll` while more is fetched, in fetches.
 const FETCHES_AHEAD: usize = 2;
 
 #[derive(Debug)]
 pub(crate) struct SubscriptionState {
-    partitions: BTreeMap<TopicPartition, Assigned>,
+    pub(super) partitions: BTreeMap<TopicPartition, Assigned>,
     buffer: VecDeque<CompletedFetch>,
     buffered_bytes: usize,
     budget: usize,
-    errors: VecDeque<Error>,
-    next_stamp: u64,
-    reset: AutoOffsetReset,
+    pub(super) errors: VecDeque<Error>,
+    pub(super) next_stamp: u64,
+    pub(super) reset: AutoOffsetReset,
     isolation_level: IsolationLevel,
     backoff: ExponentialBackoff,
     rng: fastrand::Rng,
+    /// The snapshot that all partitions were compared with.
+    pub(super) followed: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Assigned {
+pub(super) struct Assigned {
     /// Changes whenever the position does other than by reading: what was asked for under another is dropped.
-    stamp: u64,
-    place: Place,
-    is_paused: bool,
-    is_in_flight: bool,
+    pub(super) stamp: u64,
+    pub(super) place: Place,
+    pub(super) is_paused: bool,
+    /// The broker that was asked for it and has not answered. When another one leads by then, it is asked at once.
+    pub(super) in_flight: Option<BrokerId>,
+    pub(super) is_looked_up: bool,
     /// Fetches in the buffer.
-    buffered: usize,
-    failures: u32,
-    retry_at: Option<Instant>,
-    high_watermark: i64,
-    last_stable_offset: Option<i64>,
+    pub(super) buffered: usize,
+    pub(super) failures: u32,
+    pub(super) retry_at: Option<Instant>,
+    /// What was told of it, and has not been cured since.
+    pub(super) told: Option<String>,
+    /// The replica that the leader wants it to be read from (KIP-392), and until when.
+    pub(super) preferred: Option<(BrokerId, Instant)>,
+    pub(super) high_watermark: i64,
+    pub(super) last_stable_offset: Option<i64>,
+    /// The topic that the position is of: one of the same name may come after it.
+    pub(super) topic_id: Option<Uuid>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// Not known yet: looked up.
     Wanted(OffsetSpec),
     Known {
@@ -97,6 +110,7 @@ impl SubscriptionState {
             isolation_level,
             backoff,
             rng,
+            followed: None,
         }
     }
 
@@ -105,20 +119,25 @@ impl SubscriptionState {
     /// Begins to read a partition. One that is read already goes on from `start`.
     pub(crate) fn add(&mut self, partition: TopicPartition, start: StartOffset) {
         self.drop_buffered(&partition);
-        let is_in_flight = self.partitions.get(&partition).is_some_and(|p| p.is_in_flight);
-        let is_paused = self.partitions.get(&partition).is_some_and(|p| p.is_paused);
+        let known = self.partitions.get(&partition);
+        let (in_flight, is_paused) = known.map_or((None, false), |k| (k.in_flight, k.is_paused));
         let assigned = Assigned {
             stamp: self.next_stamp,
             place: place_of(start),
             is_paused,
-            is_in_flight,
+            in_flight,
+            is_looked_up: false,
             buffered: 0,
             failures: 0,
             retry_at: None,
+            told: None,
+            preferred: None,
             high_watermark: -1,
             last_stable_offset: None,
+            topic_id: None,
         };
         self.next_stamp += 1;
+        self.followed = None;
         self.partitions.insert(partition, assigned);
     }
 
@@ -160,7 +179,7 @@ impl SubscriptionState {
         }
     }
 
-    fn drop_buffered(&mut self, partition: &TopicPartition) {
+    pub(super) fn drop_buffered(&mut self, partition: &TopicPartition) {
         let buffered = &mut self.buffered_bytes;
         self.buffer.retain(|fetch| {
             let keep = fetch.topic_partition != *partition;
@@ -169,6 +188,14 @@ impl SubscriptionState {
             }
             keep
         });
+    }
+
+    /// The next `poll` says this.
+    pub(crate) fn tell(&mut self, error: Error) {
+        if self.errors.len() == MAX_ERRORS {
+            self.errors.pop_front();
+        }
+        self.errors.push_back(error);
     }
 
     /// The next failure to be told.
@@ -216,24 +243,30 @@ impl SubscriptionState {
 
     // The fetcher's side.
 
-    /// What can be fetched now from each leader, the topics whose leaders are missing, and when to look again.
-    pub(crate) fn fetchable(&self, now: Instant, leader: impl Fn(&TopicPartition) -> Option<BrokerId>) -> Plan {
+    /// What can be fetched now from each broker, whether leaders are missing, and when to look again. `reader` names the
+    /// broker to read a partition from, given the replica that is preferred.
+    pub(crate) fn fetchable(
+        &self,
+        now: Instant,
+        reader: impl Fn(&TopicPartition, Option<BrokerId>) -> Option<BrokerId>,
+    ) -> Plan {
         let mut plan = Plan::default();
-        let is_full = self.buffered_bytes >= self.budget;
+        let is_full = self.room() == 0;
         for (partition, assigned) in &self.partitions {
             if let Some(at) = assigned.retry_at.filter(|at| *at > now) {
                 plan.look_again = Some(plan.look_again.map_or(at, |earlier| earlier.min(at)));
                 continue;
             }
-            let Some(broker) = leader(partition) else {
+            let preferred = assigned.preferred.filter(|(_, until)| *until > now).map(|(replica, _)| replica);
+            let Some(broker) = reader(partition, preferred) else {
                 plan.leader_is_missing = true;
                 continue;
             };
             match assigned.place {
-                Place::Wanted(spec) if !assigned.is_in_flight => {
+                Place::Wanted(spec) if !assigned.is_looked_up => {
                     plan.lookups.push((partition.clone(), assigned.stamp, spec));
                 }
-                Place::Known { fetch_at, .. } if !assigned.is_in_flight && !assigned.is_paused => {
+                Place::Known { fetch_at, .. } if assigned.in_flight != Some(broker) && !assigned.is_paused => {
                     let fetches = plan.fetches.entry(broker).or_default();
                     if is_full || assigned.buffered >= FETCHES_AHEAD {
                         fetches.left_out = true;
@@ -248,15 +281,45 @@ impl SubscriptionState {
         plan
     }
 
-    /// Bytes that may still be buffered.
+    /// Bytes that may still be buffered. What waits of paused partitions does not count: the others are not to be held up
+    /// by it, and no more of it is fetched.
     pub(crate) fn room(&self) -> usize {
-        self.budget.saturating_sub(self.buffered_bytes)
+        let is_paused = |tp: &TopicPartition| self.partitions.get(tp).is_some_and(|a| a.is_paused);
+        let parked: usize =
+            self.buffer.iter().filter(|f| is_paused(&f.topic_partition)).map(CompletedFetch::size).sum();
+        self.budget.saturating_sub(self.buffered_bytes.saturating_sub(parked))
     }
 
-    pub(crate) fn set_in_flight(&mut self, partition: &TopicPartition, is_in_flight: bool) {
+    /// A broker was asked for a partition.
+    pub(crate) fn asked(&mut self, partition: &TopicPartition, broker: BrokerId) {
         if let Some(assigned) = self.partitions.get_mut(partition) {
-            assigned.is_in_flight = is_in_flight;
+            assigned.in_flight = Some(broker);
         }
+    }
+
+    /// The broker answered, or never will. `false`: another one was asked since, and the answer is of no interest.
+    pub(crate) fn answered(&mut self, partition: &TopicPartition, broker: BrokerId) -> bool {
+        self.partitions.get_mut(partition).is_some_and(|a| a.in_flight.take_if(|asked| *asked == broker).is_some())
+    }
+
+    /// A lookup began or ended.
+    pub(crate) fn set_looked_up(&mut self, partition: &TopicPartition, stamp: u64, is_looked_up: bool) {
+        if let Some(assigned) = self.partitions.get_mut(partition).filter(|a| a.stamp == stamp) {
+            assigned.is_looked_up = is_looked_up;
+        }
+    }
+
+    /// The leader wants this partition to be read from `replica` until then.
+    pub(crate) fn prefer(&mut self, partition: &TopicPartition, stamp: u64, replica: BrokerId, until: Instant) {
+        if let Some(assigned) = self.partitions.get_mut(partition).filter(|a| a.stamp == stamp) {
+            assigned.preferred = Some((replica, until));
+        }
+    }
+
+    /// `broker` refused the partition. Whether it was the preferred replica: the leader is asked again then.
+    pub(crate) fn drop_preference(&mut self, partition: &TopicPartition, broker: BrokerId) -> bool {
+        let assigned = self.partitions.get_mut(partition);
+        assigned.is_some_and(|a| a.preferred.take_if(|(replica, _)| *replica == broker).is_some())
     }
 
     /// Data came. Dropped when it was asked for under another position or assignment.
@@ -267,7 +330,7 @@ impl SubscriptionState {
         }
         assigned.high_watermark = fetch.high_watermark;
         assigned.last_stable_offset = fetch.last_stable_offset;
-        (assigned.failures, assigned.retry_at) = (0, None);
+        (assigned.failures, assigned.retry_at, assigned.told) = (0, None, None);
         let Place::Known { fetch_at, .. } = &mut assigned.place else { return };
         if *fetch_at != from || fetch.is_exhausted() {
             return;
@@ -282,16 +345,6 @@ impl SubscriptionState {
         self.buffer.push_back(fetch);
     }
 
-    /// An offset was looked up. `None`: no record is so young.
-    pub(crate) fn looked_up(&mut self, partition: &TopicPartition, stamp: u64, found: Option<(i64, Option<i32>)>) {
-        let Some(assigned) = self.partitions.get_mut(partition).filter(|a| a.stamp == stamp) else { return };
-        (assigned.failures, assigned.retry_at) = (0, None);
-        assigned.place = match found {
-            Some((offset, epoch)) => known(FetchPosition { offset, epoch }),
-            None => Place::Wanted(OffsetSpec::Latest),
-        };
-    }
-
     /// A fetch or a lookup failed with something that time may cure.
     pub(crate) fn back_off(&mut self, now: Instant, partition: &TopicPartition, stamp: u64) {
         let Some(assigned) = self.partitions.get_mut(partition).filter(|a| a.stamp == stamp) else { return };
@@ -300,57 +353,15 @@ impl SubscriptionState {
         assigned.retry_at = Some(now + delay);
     }
 
-    /// Tells the application, and tries again after a pause.
+    /// Tells the application, and tries again after a pause. The same is told again only when the partition could be
+    /// read in between.
     pub(crate) fn report(&mut self, now: Instant, partition: &TopicPartition, stamp: u64, error: Error) {
-        if self.partitions.get(partition).is_none_or(|a| a.stamp != stamp) {
-            return;
-        }
         self.back_off(now, partition, stamp);
-        self.errors.push_back(error);
-    }
-
-    /// The leader does not have the position: goes where the policy says (`client.md` §7.6). Ignored for a position that
-    /// is not the current one any more.
-    pub(crate) fn out_of_range(&mut self, partition: &TopicPartition, stamp: u64, offset: i64, now_ms: i64) {
-        let reset = self.reset;
         let Some(assigned) = self.partitions.get_mut(partition).filter(|a| a.stamp == stamp) else { return };
-        if !matches!(assigned.place, Place::Known { fetch_at, .. } if fetch_at.offset == offset) {
-            return;
-        }
-        // What is buffered in front of it is still good: it comes first.
-        if assigned.buffered > 0 {
-            return;
-        }
-        assigned.place = match reset {
-            AutoOffsetReset::Earliest => Place::Wanted(OffsetSpec::Earliest),
-            AutoOffsetReset::Latest => Place::Wanted(OffsetSpec::Latest),
-            AutoOffsetReset::ByDuration(age) => {
-                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-                Place::Wanted(OffsetSpec::Timestamp(now_ms.saturating_sub(age)))
-            }
-            AutoOffsetReset::None => {
-                self.errors.push_back(Error::OffsetOutOfRange { topic_partition: partition.clone(), offset });
-                Place::Lost
-            }
-        };
-        assigned.stamp = self.next_stamp;
-        self.next_stamp += 1;
-        tracing::warn!(%partition, offset, ?reset, "the position is not in the log");
-    }
-
-    /// The log was cut below the position (KIP-595): goes back to where it was cut, or says so.
-    pub(crate) fn diverged(&mut self, partition: &TopicPartition, stamp: u64, end: FetchPosition) {
-        let may_move = self.reset != AutoOffsetReset::None;
-        let Some(assigned) = self.partitions.get_mut(partition).filter(|a| a.stamp == stamp) else { return };
-        let Place::Known { position, .. } = assigned.place else { return };
-        let back_to = if end.offset < position.offset { end } else { position };
-        tracing::warn!(%partition, from = position.offset, to = back_to.offset, "the log was truncated");
-        if may_move {
-            self.add(partition.clone(), StartOffset::At(back_to.offset, back_to.epoch));
-        } else {
-            assigned.place = Place::Lost;
-            let topic_partition = partition.clone();
-            self.errors.push_back(Error::OffsetOutOfRange { topic_partition, offset: position.offset });
+        let text = error.to_string();
+        if assigned.told.as_ref() != Some(&text) {
+            assigned.told = Some(text);
+            self.tell(error);
         }
     }
 }
@@ -372,7 +383,7 @@ pub(crate) struct BrokerPlan {
     pub(crate) left_out: bool,
 }
 
-fn known(position: FetchPosition) -> Place {
+pub(super) fn known(position: FetchPosition) -> Place {
     Place::Known { position, fetch_at: position }
 }
 
@@ -399,7 +410,9 @@ pub(crate) fn fetch_remedy(code: ErrorCode) -> FetchRemedy {
     match code {
         ErrorCode::OffsetOutOfRange => FetchRemedy::Reset,
         // A broker that cannot read a batch now may have mended it by the next fetch, or another leads then.
-        ErrorCode::UnknownServerError => FetchRemedy::RefreshMetadata,
+        ErrorCode::UnknownServerError | ErrorCode::OffsetNotAvailable => FetchRemedy::RefreshMetadata,
+        // The batch is damaged on the broker's disk.
+        ErrorCode::CorruptMessage => FetchRemedy::Report,
         code => match remedy_of(code) {
             Remedy::RefreshMetadata | Remedy::FindCoordinator => FetchRemedy::RefreshMetadata,
             Remedy::Wait => FetchRemedy::Wait,

@@ -1,6 +1,9 @@
 #![allow(clippy::disallowed_methods, reason = "a test")]
 use std::time::Duration;
 
+use ottla_protocol::messages::fetch::{EpochEndOffset, PartitionData};
+
+use super::super::answer::{Answer, Moment};
 use super::super::completed_fetch::ReadOptions;
 use super::super::testing::batch;
 use super::*;
@@ -26,7 +29,7 @@ fn state(reset: AutoOffsetReset) -> SubscriptionState {
 }
 
 fn fetchable(state: &SubscriptionState, now: Instant) -> Vec<Fetchable> {
-    let plan = state.fetchable(now, |_| Some(LEADER));
+    let plan = state.fetchable(now, |_, _| Some(LEADER));
     plan.fetches.into_values().flat_map(|f| f.partitions).collect()
 }
 
@@ -57,7 +60,7 @@ fn fetches_run_ahead_of_what_is_delivered() {
     }
     assert_eq!(state.position(&tp()).unwrap().offset, 0);
     assert!(fetchable(&state, now).is_empty(), "two fetches wait for poll");
-    assert!(state.fetchable(now, |_| Some(LEADER)).fetches[&LEADER].left_out);
+    assert!(state.fetchable(now, |_, _| Some(LEADER)).fetches[&LEADER].left_out);
     assert_eq!((taken(&mut state, 1), taken(&mut state, 9)), (Some(1), Some(2)));
     assert_eq!(fetchable(&state, now)[0].from.offset, 4);
     assert_eq!(taken(&mut state, 9), Some(4));
@@ -133,7 +136,7 @@ fn a_position_that_is_out_of_range_goes_where_the_policy_says() {
         assert!(state.position(&tp()).is_some(), "another position's answer");
         state.out_of_range(&tp(), asked.stamp, 5, 1000);
         assert_eq!(state.position(&tp()), None);
-        let lookups = state.fetchable(now, |_| Some(LEADER)).lookups;
+        let lookups = state.fetchable(now, |_, _| Some(LEADER)).lookups;
         assert_eq!(lookups.first().map(|(_, _, spec)| *spec), spec, "{policy:?}");
         match spec {
             Some(_) => state.looked_up(&tp(), lookups[0].1, Some((9, None))),
@@ -151,10 +154,10 @@ fn a_position_that_is_out_of_range_goes_where_the_policy_says() {
 fn a_time_that_no_record_has_reached_means_the_end() {
     let (mut state, now) = (state(AutoOffsetReset::Earliest), start());
     state.add(tp(), StartOffset::Timestamp(5));
-    let (_, stamp, spec) = state.fetchable(now, |_| Some(LEADER)).lookups.remove(0);
+    let (_, stamp, spec) = state.fetchable(now, |_, _| Some(LEADER)).lookups.remove(0);
     assert_eq!(spec, OffsetSpec::Timestamp(5));
     state.looked_up(&tp(), stamp, None);
-    assert_eq!(state.fetchable(now, |_| Some(LEADER)).lookups[0].2, OffsetSpec::Latest);
+    assert_eq!(state.fetchable(now, |_, _| Some(LEADER)).lookups[0].2, OffsetSpec::Latest);
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn a_failed_partition_backs_off_and_the_others_go_on() {
     let stamp = fetchable(&state, now)[0].stamp;
     state.back_off(now, &tp(), stamp);
     assert_eq!(fetchable(&state, now).iter().map(|f| f.topic_partition.clone()).collect::<Vec<_>>(), [other]);
-    let at = state.fetchable(now, |_| Some(LEADER)).look_again.unwrap();
+    let at = state.fetchable(now, |_, _| Some(LEADER)).look_again.unwrap();
     assert_eq!(fetchable(&state, at).len(), 2);
 }
 
@@ -186,14 +189,163 @@ fn every_code_has_its_place_in_column_f() {
         (74, M),
         (75, Wait),
         (76, Report),
-        (78, Wait),
+        (78, M),
         (100, M),
         (103, M),
         (109, Report),
         (-1, M),
-        (2, Wait),
+        (2, Report),
     ];
     for (code, remedy) in rows {
         assert_eq!(fetch_remedy(ErrorCode::from(code)), remedy, "{code}");
     }
+}
+
+const FOLLOWER: BrokerId = BrokerId(2);
+
+fn moment(now: Instant) -> Moment {
+    Moment { now, wall_ms: 1000, preference_age: Duration::from_secs(300) }
+}
+
+/// The broker each partition would be asked for at, with a leader and a follower that are up.
+fn routes(state: &SubscriptionState, now: Instant) -> Vec<BrokerId> {
+    state.fetchable(now, |_, preferred| preferred.or(Some(LEADER))).fetches.into_keys().collect()
+}
+
+fn apply(state: &mut SubscriptionState, now: Instant, broker: BrokerId, data: PartitionData) -> bool {
+    let asked = fetchable(state, now).remove(0);
+    Answer::new(asked, broker, data).apply(state, moment(now))
+}
+
+fn refusal(code: ErrorCode) -> PartitionData {
+    PartitionData { error_code: code.code(), ..Default::default() }
+}
+
+#[test]
+fn a_preferred_replica_is_read_until_it_is_too_old_or_refuses() {
+    let (mut state, now) = (state(AutoOffsetReset::Earliest), start());
+    state.add(tp(), StartOffset::At(5, None));
+    let preference = PartitionData { preferred_read_replica: FOLLOWER.0, ..Default::default() };
+    apply(&mut state, now, LEADER, preference);
+    assert_eq!(routes(&state, now), [FOLLOWER]);
+    assert_eq!(routes(&state, now + Duration::from_secs(301)), [LEADER]);
+    apply(&mut state, now, FOLLOWER, refusal(ErrorCode::NotLeaderOrFollower));
+    assert_eq!(routes(&state, now + Duration::from_secs(2)), [LEADER]);
+}
+
+#[test]
+fn follower_out_of_range_does_not_reset() {
+    let (mut state, now) = (state(AutoOffsetReset::Earliest), start());
+    state.add(tp(), StartOffset::At(5, None));
+    apply(&mut state, now, LEADER, PartitionData { preferred_read_replica: FOLLOWER.0, ..Default::default() });
+    apply(&mut state, now, FOLLOWER, refusal(ErrorCode::OffsetOutOfRange));
+    assert_eq!((state.position(&tp()), routes(&state, now)), (Some(at(5)), vec![LEADER]));
+    apply(&mut state, now, LEADER, refusal(ErrorCode::OffsetOutOfRange));
+    assert_eq!(state.position(&tp()), None, "the leader knows");
+}
+
+#[test]
+fn a_partition_in_flight_is_asked_for_again_only_at_another_broker() {
+    let (mut state, now) = (state(AutoOffsetReset::Latest), start());
+    state.add(tp(), StartOffset::At(0, None));
+    let asked = fetchable(&state, now).remove(0);
+    state.asked(&tp(), LEADER);
+    assert!(fetchable(&state, now).is_empty());
+    let plan = state.fetchable(now, |_, _| Some(FOLLOWER));
+    assert_eq!(plan.fetches[&FOLLOWER].partitions, [asked]);
+    state.asked(&tp(), FOLLOWER);
+    assert!(!state.answered(&tp(), LEADER), "it comes too late");
+    assert!(state.answered(&tp(), FOLLOWER));
+    assert_eq!(fetchable(&state, now).len(), 1);
+}
+
+#[test]
+fn an_error_is_told_once_until_the_partition_could_be_read() {
+    let (mut state, now) = (state(AutoOffsetReset::Latest), start());
+    state.add(tp(), StartOffset::At(0, None));
+    let later = |n: u64| now + Duration::from_secs(2 * n);
+    let denied = || refusal(ErrorCode::TopicAuthorizationFailed);
+    let code = |state: &mut SubscriptionState| state.take_error().and_then(|e| e.code());
+    apply(&mut state, later(0), LEADER, denied());
+    assert_eq!(code(&mut state), Some(ErrorCode::TopicAuthorizationFailed));
+    apply(&mut state, later(1), LEADER, denied());
+    assert_eq!(code(&mut state), None);
+    apply(&mut state, later(2), LEADER, PartitionData::default());
+    apply(&mut state, later(3), LEADER, denied());
+    assert_eq!(code(&mut state), Some(ErrorCode::TopicAuthorizationFailed));
+}
+
+#[test]
+fn a_corrupt_batch_is_fetched_again_from_the_position() {
+    let (mut state, now) = (state(AutoOffsetReset::Latest), start());
+    state.add(tp(), StartOffset::At(0, None));
+    for offset in [0, 2] {
+        let asked = fetchable(&state, now).remove(0);
+        answer(&mut state, &asked, offset, &["a", "b"]);
+    }
+    assert_eq!(taken(&mut state, 1), Some(1));
+    let (fetch, _) = state.pop().unwrap();
+    let error = || Error::CorruptRecords { topic_partition: tp(), offset: 1, reason: "a test".to_owned() };
+    state.corrupt(now, &tp(), fetch.stamp, error());
+    assert!(state.take_error().is_some());
+    assert!(state.pop().is_none() && fetchable(&state, now).is_empty(), "nothing behind it is read");
+    let again = fetchable(&state, now + Duration::from_secs(1));
+    assert_eq!(again[0].from.offset, 1);
+    state.corrupt(now, &tp(), fetch.stamp, error());
+    assert!(state.take_error().is_none(), "that was before");
+}
+
+#[test]
+fn what_waits_of_paused_partitions_does_not_count() {
+    let (mut state, now) = (state(AutoOffsetReset::Latest), start());
+    state.budget = 10;
+    state.add(tp(), StartOffset::At(0, None));
+    let asked = fetchable(&state, now).remove(0);
+    answer(&mut state, &asked, 0, &["a"]);
+    let other = TopicPartition::new("t", 1);
+    state.add(other.clone(), StartOffset::At(0, None));
+    assert!(fetchable(&state, now).is_empty());
+    state.pause(&tp(), true);
+    assert_eq!(state.room(), 10);
+    assert_eq!(fetchable(&state, now).remove(0).topic_partition, other);
+}
+
+#[test]
+fn a_truncated_log_moves_back_what_was_delivered_and_nothing_else() {
+    let cut = |offset, epoch| PartitionData {
+        diverging_epoch: EpochEndOffset { epoch, end_offset: offset },
+        ..Default::default()
+    };
+    let now = start();
+    for (policy, end, expected) in [
+        (AutoOffsetReset::Earliest, 3, Some(FetchPosition { offset: 3, epoch: Some(4) })),
+        (AutoOffsetReset::None, 3, None),
+        // Nothing that was delivered is lost. The epoch is one that the log knows.
+        (AutoOffsetReset::Earliest, 8, Some(FetchPosition { offset: 5, epoch: Some(4) })),
+        (AutoOffsetReset::None, 8, Some(FetchPosition { offset: 5, epoch: Some(4) })),
+    ] {
+        let mut state = state(policy);
+        state.add(tp(), StartOffset::At(5, Some(9)));
+        apply(&mut state, now, LEADER, cut(end, 4));
+        assert_eq!(state.position(&tp()), expected, "{policy:?} {end}");
+        assert_eq!(state.take_error().is_some(), expected.is_none(), "{policy:?} {end}");
+    }
+}
+
+/// Invariant 24: what is not asked for is asked already, waits for `poll`, waits for a time, or has no leader.
+#[test]
+fn stalled_consumer_names_a_reason() {
+    let (mut state, now) = (state(AutoOffsetReset::Latest), start());
+    state.add(tp(), StartOffset::At(0, None));
+    let plan = state.fetchable(now, |_, _| None);
+    assert!(plan.leader_is_missing);
+    let asked = fetchable(&state, now).remove(0);
+    state.back_off(now, &tp(), asked.stamp);
+    assert!(state.fetchable(now, |_, _| Some(LEADER)).look_again.is_some_and(|at| at > now));
+    for offset in 0..2 {
+        let asked = fetchable(&state, now + Duration::from_secs(1)).remove(0);
+        answer(&mut state, &asked, offset, &["a"]);
+    }
+    let plan = state.fetchable(now, |_, _| Some(LEADER));
+    assert!(plan.fetches[&LEADER].partitions.is_empty() && plan.fetches[&LEADER].left_out);
 }

@@ -13,8 +13,8 @@ pub(crate) enum Lane {
     General,
     /// Batches.
     Produce,
-    /// Fetches, which wait at the broker.
-    Fetch,
+    /// Fetches of one consumer, by its number: they wait at the broker, and what is queued behind them waits too.
+    Fetch(u32),
     /// Groups and transactions.
     Coordinator,
 }
