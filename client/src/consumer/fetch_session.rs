@@ -1,223 +1,362 @@
-//! Incremental fetch sessions (KIP-227): a broker remembers which partitions it is asked for, and is told changes only.
-use std::collections::HashMap;
+//! Fetch sessions: a broker remembers what is asked for, so that a request names only what changed (KIP-227).
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ottla_protocol::ErrorCode;
-use ottla_protocol::messages::FetchRequest;
-use ottla_protocol::messages::fetch::{FetchPartition, FetchTopic, ForgottenTopic};
+use ottla_protocol::messages::fetch::{FetchPartition, FetchTopic, ForgottenTopic, PartitionData};
+use ottla_protocol::messages::{FetchRequest, FetchResponse};
+use uuid::Uuid;
 
+use super::subscription::Fetchable;
 use crate::types::TopicPartition;
 
-/// From this version of Fetch on there are sessions.
+/// The first version with sessions.
 const SESSIONS_FROM: i16 = 7;
-/// From this version on the last fetched epoch is sent, to find truncation.
+/// The first version with the epoch of the last record read, to find truncation.
 const FETCHED_EPOCHS_FROM: i16 = 12;
+/// The first version that speaks of topics by id.
+pub(crate) const TOPIC_IDS_FROM: i16 = 13;
+/// "No session is wanted", and "this is the last request of the session".
+const FINAL_EPOCH: i32 = -1;
 
 /// What is asked of one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    pub(crate) offset: i64,
+    pub(crate) fetch: Fetchable,
+    /// Nil: not known.
+    pub(crate) topic_id: Uuid,
+    /// The leader's epoch as far as it is known, or -1.
     pub(crate) leader_epoch: i32,
-    pub(crate) last_fetched_epoch: i32,
     pub(crate) max_bytes: i32,
 }
 
-/// The part of a request that depends on the session.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct SessionRequest {
-    pub(crate) session_id: i32,
-    pub(crate) session_epoch: i32,
-    pub(crate) topics: Vec<FetchTopic>,
-    pub(crate) forgotten: Vec<ForgottenTopic>,
+impl Wanted {
+    fn partition(&self, version: i16) -> FetchPartition {
+        FetchPartition {
+            partition: self.fetch.topic_partition.partition,
+            current_leader_epoch: self.leader_epoch,
+            fetch_offset: self.fetch.from.offset,
+            last_fetched_epoch: self.fetch.from.epoch.filter(|_| version >= FETCHED_EPOCHS_FROM).unwrap_or(-1),
+            partition_max_bytes: self.max_bytes,
+            ..Default::default()
+        }
+    }
+
+    /// What the broker remembers of it is not right any more.
+    fn differs(&self, known: &Self) -> bool {
+        self.fetch.from != known.fetch.from
+            || self.leader_epoch != known.leader_epoch
+            || self.max_bytes != known.max_bytes
+    }
 }
 
 /// The session with one broker.
 #[derive(Debug, Default)]
 pub(crate) struct FetchSession {
+    /// 0: there is none.
     id: i32,
+    /// The epoch of the next request; 0: it names everything.
     epoch: i32,
-    known: HashMap<TopicPartition, Wanted>,
+    by_id: bool,
+    /// What the last request asked for in all: what the broker remembers if there is a session.
+    asked: HashMap<TopicPartition, Wanted>,
+    names: HashMap<Uuid, Arc<str>>,
+    /// The last request named everything.
+    full: bool,
+}
+
+/// An answer that cannot be used. The next request begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionError {
+    /// The broker has forgotten the session: nothing is wrong.
+    Lost,
+    /// The two sides do not agree on the session, or the broker has no memory for it now.
+    Unusable,
+    /// The broker refused the request as a whole.
+    Refused(ErrorCode),
 }
 
 impl FetchSession {
-    /// The next request. All partitions in the first one, later only what is new or has changed, at the end of the
-    /// broker's list: round robin.
-    pub(crate) fn build(&mut self, wanted: &[(TopicPartition, Wanted)], version: i16) -> SessionRequest {
-        let mut request = SessionRequest { session_id: self.id, session_epoch: self.epoch, ..Default::default() };
-        if version < SESSIONS_FROM {
-            request.session_epoch = -1;
-            self.known.clear();
+    /// Fills in what is asked for. Afterwards the session holds exactly `wanted`.
+    pub(crate) fn ask(&mut self, wanted: Vec<Wanted>, version: i16, request: &mut FetchRequest) {
+        let by_id = version >= TOPIC_IDS_FROM;
+        if by_id != self.by_id {
+            self.failed();
+            self.by_id = by_id;
         }
-        if self.epoch == 0 {
-            self.known.clear();
+        self.full = self.epoch == 0;
+        (request.session_id, request.session_epoch) =
+            if version < SESSIONS_FROM { (0, FINAL_EPOCH) } else { (self.id, self.epoch) };
+        let mut known = std::mem::take(&mut self.asked);
+        self.names.clear();
+        for partition in wanted {
+            let before = known.remove(&partition.fetch.topic_partition);
+            let moved = before.as_ref().filter(|k| by_id && k.topic_id != partition.topic_id && !self.full);
+            if let Some(old) = moved {
+                forget(&mut request.forgotten_topics_data, old);
+            }
+            if self.full || moved.is_some() || before.as_ref().is_none_or(|k| partition.differs(k)) {
+                name(&mut request.topics, &partition, version);
+            }
+            if !partition.topic_id.is_nil() {
+                self.names.insert(partition.topic_id, Arc::clone(&partition.fetch.topic_partition.topic));
+            }
+            self.asked.insert(partition.fetch.topic_partition.clone(), partition);
         }
-        let asked: HashMap<TopicPartition, Wanted> = wanted.iter().cloned().collect();
-        for (partition, wanted) in wanted {
-            if self.known.get(partition) != Some(wanted) {
-                add(&mut request.topics, partition, wanted, version);
-            }
-        }
-        for partition in self.known.keys().filter(|known| !asked.contains_key(*known)) {
-            forget(&mut request.forgotten, partition);
-        }
-        self.known = asked;
-        request
-    }
-
-    /// The broker answered. Whether its data can be used.
-    pub(crate) fn handle_response(&mut self, error: ErrorCode, session_id: i32) -> bool {
-        match error {
-            ErrorCode::None if session_id == 0 => {
-                // It keeps no session for us: everything is asked each time.
-                self.restart(0);
-                true
-            }
-            ErrorCode::None => {
-                self.id = session_id;
-                self.epoch = if self.epoch == i32::MAX { 1 } else { self.epoch + 1 };
-                true
-            }
-            ErrorCode::FetchSessionIdNotFound => {
-                self.restart(0);
-                false
-            }
-            _ => {
-                self.restart(self.id);
-                false
-            }
+        if !self.full {
+            known.values().for_each(|gone| forget(&mut request.forgotten_topics_data, gone));
         }
     }
 
-    /// The partition was answered: it is asked for anew, behind the others.
-    pub(crate) fn answered(&mut self, partition: &TopicPartition) {
-        self.known.entry(partition.clone()).and_modify(|wanted| wanted.offset = -1);
+    /// Takes an answer apart: what was asked, and what came of it.
+    ///
+    /// # Errors
+    /// When none of it may be used.
+    pub(crate) fn answered(&mut self, response: FetchResponse) -> Result<Vec<(Wanted, PartitionData)>, SessionError> {
+        let code = ErrorCode::from(response.error_code);
+        if code == ErrorCode::FetchSessionIdNotFound {
+            (self.id, self.epoch) = (0, 0);
+            return Err(SessionError::Lost);
+        }
+        if code != ErrorCode::None {
+            self.failed();
+            let session = matches!(code, ErrorCode::InvalidFetchSessionEpoch | ErrorCode::FetchSessionTopicIdError);
+            return Err(if session { SessionError::Unusable } else { SessionError::Refused(code) });
+        }
+        if self.full && response.responses.is_empty() && response.throttle_time_ms > 0 {
+            (self.id, self.epoch) = (0, 0);
+            return Err(SessionError::Unusable);
+        }
+        let answers = self.match_up(response.session_id, response.responses);
+        if answers.is_err() {
+            self.failed();
+        }
+        answers
     }
 
-    /// The answer got lost: the broker may be one epoch ahead.
-    pub(crate) fn handle_disconnect(&mut self) {
-        self.restart(self.id);
+    fn match_up(
+        &mut self,
+        session_id: i32,
+        topics: Vec<ottla_protocol::messages::fetch::FetchableTopicResponse>,
+    ) -> Result<Vec<(Wanted, PartitionData)>, SessionError> {
+        let mut answers = Vec::with_capacity(topics.iter().map(|t| t.partitions.len()).sum());
+        let mut seen = HashSet::new();
+        for topic in topics {
+            let name = if self.by_id { self.names.get(&topic.topic_id).cloned() } else { Some(topic.topic.into()) };
+            let name = name.ok_or(SessionError::Unusable)?;
+            for data in topic.partitions {
+                let key = TopicPartition::new(Arc::clone(&name), data.partition_index);
+                let wanted = self.asked.get(&key).ok_or(SessionError::Unusable)?;
+                // A partition that is named twice is taken once.
+                if seen.insert(key) {
+                    answers.push((wanted.clone(), data));
+                }
+            }
+        }
+        self.epoch = match (session_id, self.epoch) {
+            (0, _) => 0,
+            (_, i32::MAX) => 1,
+            (_, epoch) => epoch + 1,
+        };
+        self.id = session_id;
+        Ok(answers)
+    }
+
+    /// No answer will come, or none that can be used: the next request closes the session and opens a new one.
+    pub(crate) fn failed(&mut self) {
+        self.epoch = 0;
     }
 
     /// The last request of the session, if there is one.
     pub(crate) fn close(&mut self) -> Option<FetchRequest> {
         let session_id = std::mem::take(&mut self.id);
-        self.restart(0);
-        (session_id != 0).then(|| FetchRequest { session_id, session_epoch: -1, ..Default::default() })
-    }
-
-    /// Closes session `id`, if any, and opens another.
-    fn restart(&mut self, id: i32) {
-        (self.id, self.epoch) = (id, 0);
-        self.known.clear();
+        *self = Self::default();
+        (session_id != 0).then(|| FetchRequest { session_id, session_epoch: FINAL_EPOCH, ..Default::default() })
     }
 }
 
-fn add(topics: &mut Vec<FetchTopic>, partition: &TopicPartition, wanted: &Wanted, version: i16) {
-    let data = FetchPartition {
-        partition: partition.partition,
-        current_leader_epoch: wanted.leader_epoch,
-        fetch_offset: wanted.offset,
-        last_fetched_epoch: if version >= FETCHED_EPOCHS_FROM { wanted.last_fetched_epoch } else { -1 },
-        partition_max_bytes: wanted.max_bytes,
-        ..Default::default()
-    };
-    match topics.iter_mut().find(|t| *t.topic == *partition.topic) {
-        Some(topic) => topic.partitions.push(data),
-        None => topics.push(FetchTopic { topic: name(partition), partitions: vec![data], ..Default::default() }),
-    }
-}
-
-fn forget(forgotten: &mut Vec<ForgottenTopic>, partition: &TopicPartition) {
-    match forgotten.iter_mut().find(|t| *t.topic == *partition.topic) {
-        Some(topic) => topic.partitions.push(partition.partition),
-        None => {
-            let partitions = vec![partition.partition];
-            forgotten.push(ForgottenTopic { topic: name(partition), partitions, ..Default::default() });
+/// Adds a partition to the request, to the topic of the one before it if it is the same: the order is what says who is
+/// served first.
+fn name(topics: &mut Vec<FetchTopic>, wanted: &Wanted, version: i16) {
+    let topic = &wanted.fetch.topic_partition.topic;
+    match topics.last_mut() {
+        Some(last) if *last.topic == **topic && last.topic_id == wanted.topic_id => {
+            last.partitions.push(wanted.partition(version));
         }
+        _ => topics.push(FetchTopic {
+            topic: topic.to_string(),
+            topic_id: wanted.topic_id,
+            partitions: vec![wanted.partition(version)],
+        }),
     }
 }
 
-fn name(partition: &TopicPartition) -> String {
-    Arc::clone(&partition.topic).to_string()
+fn forget(topics: &mut Vec<ForgottenTopic>, gone: &Wanted) {
+    let (topic, partition) = (&gone.fetch.topic_partition.topic, gone.fetch.topic_partition.partition);
+    match topics.iter_mut().find(|t| *t.topic == **topic && t.topic_id == gone.topic_id) {
+        Some(known) => known.partitions.push(partition),
+        None => topics.push(ForgottenTopic {
+            topic: topic.to_string(),
+            topic_id: gone.topic_id,
+            partitions: vec![partition],
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::completed_fetch::FetchPosition;
     use super::*;
+    use ottla_protocol::messages::fetch::FetchableTopicResponse;
 
-    fn wanted(offset: i64) -> Wanted {
-        Wanted { offset, leader_epoch: 1, last_fetched_epoch: 1, max_bytes: 100 }
+    const A: Uuid = Uuid::from_u128(1);
+    const B: Uuid = Uuid::from_u128(2);
+
+    fn wanted(partition: i32, offset: i64) -> Wanted {
+        Wanted {
+            fetch: Fetchable {
+                topic_partition: TopicPartition::new("t", partition),
+                stamp: 1,
+                from: FetchPosition { offset, epoch: None },
+            },
+            topic_id: A,
+            leader_epoch: 3,
+            max_bytes: 1000,
+        }
     }
 
-    fn partition(n: i32) -> TopicPartition {
-        TopicPartition::new("t", n)
+    /// Session id and epoch, the partitions named with their offsets, and those forgotten.
+    type Asked = ((i32, i32), Vec<(i32, i64)>, Vec<i32>);
+
+    fn ask_in(session: &mut FetchSession, version: i16, wanted: Vec<Wanted>) -> Asked {
+        let mut request = FetchRequest::default();
+        session.ask(wanted, version, &mut request);
+        let named = request.topics.iter().flat_map(|t| &t.partitions).map(|p| (p.partition, p.fetch_offset));
+        let mut forgotten: Vec<_> = request.forgotten_topics_data.iter().flat_map(|t| t.partitions.clone()).collect();
+        forgotten.sort_unstable();
+        ((request.session_id, request.session_epoch), named.collect(), forgotten)
     }
 
-    fn asked(request: &SessionRequest) -> Vec<i32> {
-        request.topics.iter().flat_map(|t| t.partitions.iter().map(|p| p.partition)).collect()
+    fn ask(session: &mut FetchSession, wanted: Vec<Wanted>) -> Asked {
+        ask_in(session, 17, wanted)
     }
 
-    fn forgotten(request: &SessionRequest) -> Vec<i32> {
-        request.forgotten.iter().flat_map(|t| t.partitions.clone()).collect()
+    fn answer(session_id: i32, partitions: &[i32]) -> FetchResponse {
+        let data = |p: &i32| PartitionData { partition_index: *p, ..Default::default() };
+        let partitions = partitions.iter().map(data).collect();
+        let topic = FetchableTopicResponse { topic: "t".into(), topic_id: A, partitions };
+        FetchResponse { session_id, responses: vec![topic], ..Default::default() }
+    }
+
+    fn refusal(code: ErrorCode) -> FetchResponse {
+        FetchResponse { error_code: code.code(), ..Default::default() }
+    }
+
+    fn open() -> FetchSession {
+        let mut session = FetchSession::default();
+        assert_eq!(ask(&mut session, vec![wanted(0, 5), wanted(1, 6)]), ((0, 0), vec![(0, 5), (1, 6)], vec![]));
+        assert_eq!(session.answered(answer(9, &[0, 1])).unwrap().len(), 2);
+        session
     }
 
     #[test]
-    fn a_session_is_told_changes_only() {
-        let mut session = FetchSession::default();
-        let all = [(partition(0), wanted(5)), (partition(1), wanted(7))];
-        let first = session.build(&all, 12);
-        assert_eq!((first.session_id, first.session_epoch, asked(&first)), (0, 0, vec![0, 1]));
-        assert!(session.handle_response(ErrorCode::None, 77));
-        let second = session.build(&all, 12);
-        assert_eq!((second.session_id, second.session_epoch, asked(&second)), (77, 1, vec![]));
-        session.handle_response(ErrorCode::None, 77);
-        let third = session.build(&[(partition(1), wanted(8))], 12);
-        assert_eq!((third.session_epoch, asked(&third), forgotten(&third)), (2, vec![1], vec![0]));
+    fn an_incremental_request_names_what_changed_and_forgets_what_is_gone() {
+        let mut session = open();
+        assert_eq!(ask(&mut session, vec![wanted(0, 5), wanted(1, 7)]), ((9, 1), vec![(1, 7)], vec![]));
+        session.answered(answer(9, &[1])).unwrap();
+        assert_eq!(ask(&mut session, vec![wanted(2, 0), wanted(1, 7)]), ((9, 2), vec![(2, 0)], vec![0]));
+        session.answered(answer(9, &[])).unwrap();
+        assert_eq!(ask(&mut session, vec![wanted(2, 0)]), ((9, 3), vec![], vec![1]));
     }
 
     #[test]
-    fn an_answered_partition_is_asked_again() {
+    fn session_id_zero_stays_sessionless() {
         let mut session = FetchSession::default();
-        let all = [(partition(0), wanted(5))];
-        session.build(&all, 12);
-        session.handle_response(ErrorCode::None, 77);
-        session.answered(&partition(0));
-        assert_eq!(asked(&session.build(&all, 12)), [0]);
+        for _ in 0..2 {
+            assert_eq!(ask(&mut session, vec![wanted(0, 5)]), ((0, 0), vec![(0, 5)], vec![]));
+            session.answered(answer(0, &[0])).unwrap();
+        }
+    }
+
+    #[test]
+    fn versions_before_sessions_name_everything() {
+        let mut session = FetchSession::default();
+        for _ in 0..2 {
+            assert_eq!(ask_in(&mut session, 6, vec![wanted(0, 5)]), ((0, -1), vec![(0, 5)], vec![]));
+            session.answered(answer(0, &[0])).unwrap();
+        }
     }
 
     #[test]
     fn session_error_on_one_broker_loses_no_partition() {
-        for (error, id) in [
-            (Some(ErrorCode::FetchSessionIdNotFound), 0),
-            (Some(ErrorCode::InvalidFetchSessionEpoch), 77),
-            (Some(ErrorCode::FetchSessionTopicIdError), 77),
-            (None, 77),
+        let all = || vec![wanted(0, 5), wanted(1, 6)];
+        let named = vec![(0, 5), (1, 6)];
+        for (code, id) in [
+            (ErrorCode::FetchSessionIdNotFound, 0),
+            (ErrorCode::InvalidFetchSessionEpoch, 9),
+            (ErrorCode::FetchSessionTopicIdError, 9),
+            (ErrorCode::UnknownServerError, 9),
         ] {
-            let mut session = FetchSession::default();
-            let all = [(partition(0), wanted(5)), (partition(1), wanted(7))];
-            session.build(&all, 12);
-            session.handle_response(ErrorCode::None, 77);
-            match error {
-                Some(error) => assert!(!session.handle_response(error, 0)),
-                None => session.handle_disconnect(),
-            }
-            let again = session.build(&all, 12);
-            assert_eq!((again.session_id, again.session_epoch, asked(&again)), (id, 0, vec![0, 1]), "{error:?}");
+            let mut session = open();
+            assert_eq!(ask(&mut session, all()).1, []);
+            assert!(session.answered(refusal(code)).is_err());
+            assert_eq!(ask(&mut session, all()), ((id, 0), named.clone(), vec![]), "{code}");
         }
+        let mut disconnected = open();
+        assert_eq!(ask(&mut disconnected, all()).1, []);
+        disconnected.failed();
+        assert_eq!(ask(&mut disconnected, all()), ((9, 0), named, vec![]));
     }
 
     #[test]
-    fn without_a_session_everything_is_asked_each_time() {
+    fn an_answer_about_a_partition_nobody_asked_for_begins_anew() {
+        let mut session = open();
+        ask(&mut session, vec![wanted(0, 5)]);
+        assert_eq!(session.answered(answer(9, &[0, 4])), Err(SessionError::Unusable));
+        assert_eq!(ask(&mut session, vec![wanted(0, 5)]), ((9, 0), vec![(0, 5)], vec![]));
+    }
+
+    #[test]
+    fn an_empty_full_answer_with_a_throttle_is_no_session() {
         let mut session = FetchSession::default();
-        let all = [(partition(0), wanted(5))];
-        session.build(&all, 12);
-        session.handle_response(ErrorCode::None, 0);
-        assert_eq!(asked(&session.build(&all, 12)), [0]);
-        let mut old = FetchSession::default();
-        for _ in 0..2 {
-            let request = old.build(&all, 4);
-            assert_eq!((request.session_epoch, asked(&request)), (-1, vec![0]));
-            old.handle_response(ErrorCode::None, 0);
-        }
+        ask(&mut session, vec![wanted(0, 5)]);
+        let throttled = FetchResponse { throttle_time_ms: 10, session_id: 4, ..Default::default() };
+        assert_eq!(session.answered(throttled), Err(SessionError::Unusable));
+        assert_eq!(ask(&mut session, vec![wanted(0, 5)]).0, (0, 0));
+    }
+
+    #[test]
+    fn a_recreated_topic_is_forgotten_by_its_old_id_and_named_by_its_new_one() {
+        let mut session = open();
+        let mut request = FetchRequest::default();
+        session.ask(vec![Wanted { topic_id: B, ..wanted(0, 5) }, wanted(1, 6)], 17, &mut request);
+        let forgotten: Vec<_> = request.forgotten_topics_data.iter().map(|t| t.topic_id).collect();
+        let named: Vec<_> = request.topics.iter().map(|t| t.topic_id).collect();
+        assert_eq!((forgotten, named), (vec![A], vec![B]));
+    }
+
+    #[test]
+    fn names_and_ids_do_not_share_a_session() {
+        let mut session = open();
+        assert_eq!(ask_in(&mut session, 12, vec![wanted(0, 5)]), ((9, 0), vec![(0, 5)], vec![]));
+        session.answered(answer(10, &[0])).unwrap();
+        assert_eq!(ask_in(&mut session, 12, vec![wanted(0, 5)]).0, (10, 1));
+        assert_eq!(ask_in(&mut session, 13, vec![wanted(0, 5)]).0, (10, 0));
+    }
+
+    #[test]
+    fn the_epoch_after_the_last_is_one() {
+        let mut session = open();
+        session.epoch = i32::MAX;
+        ask(&mut session, vec![wanted(0, 5)]);
+        session.answered(answer(9, &[])).unwrap();
+        assert_eq!(session.epoch, 1);
+    }
+
+    #[test]
+    fn the_last_request_closes_the_session() {
+        let last = open().close().unwrap();
+        assert_eq!((last.session_id, last.session_epoch), (9, -1));
+        assert!(FetchSession::default().close().is_none());
     }
 }

@@ -8,20 +8,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::fetch::{FetchRequest, FetchResponse};
+use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::Shared;
 use super::answer::{Answer, Moment, hint};
-use super::fetch_session::{FetchSession, Wanted};
+use super::fetch_session::{FetchSession, SessionError, TOPIC_IDS_FROM, Wanted};
 use super::subscription::{BrokerPlan, Fetchable, SubscriptionState};
 use crate::admin::{Admin, ListedOffset, PerItem};
 use crate::error::{Error, Remedy, Result};
 use crate::metadata::ClusterSnapshot;
 use crate::types::{BrokerId, TopicPartition};
 
-/// Version 13 names topics by id; positions belong to names.
-const NEWEST_WITH_NAMES: i16 = 12;
 /// How long a broker waits for data while other partitions of it wait for `poll`.
 const IMPATIENT: Duration = Duration::from_millis(10);
 /// How long closing sessions may take.
@@ -129,24 +127,21 @@ impl Fetcher {
         let config = &shared.config;
         let max_wait = if plan.left_out { config.fetch_max_wait.min(IMPATIENT) } else { config.fetch_max_wait };
         let fetches = plan.partitions;
-        let sent = connection.choose::<FetchRequest>(Some(NEWEST_WITH_NAMES)).and_then(|version| {
-            let max_bytes = i32::try_from(config.max_partition_fetch_bytes).unwrap_or(i32::MAX);
-            let wanted: Vec<_> =
-                fetches.iter().map(|f| (f.topic_partition.clone(), wanted(cluster, f, max_bytes))).collect();
-            let session = self.sessions.entry(broker).or_default().build(&wanted, version);
+        let max_bytes = i32::try_from(config.max_partition_fetch_bytes).unwrap_or(i32::MAX);
+        let wanted: Vec<_> = fetches.iter().map(|f| wanted(cluster, f, max_bytes)).collect();
+        // Only with its id is a topic told from one of the same name that came after it.
+        let by_name = wanted.iter().any(|w| w.topic_id.is_nil());
+        let sent = connection.choose::<FetchRequest>(by_name.then_some(TOPIC_IDS_FROM - 1)).and_then(|version| {
             let room = i32::try_from(state.room()).unwrap_or(i32::MAX);
-            let request = FetchRequest {
+            let mut request = FetchRequest {
                 max_wait_ms: i32::try_from(max_wait.as_millis()).unwrap_or(i32::MAX),
                 min_bytes: i32::try_from(config.fetch_min_bytes).unwrap_or(i32::MAX),
                 max_bytes: i32::try_from(config.fetch_max_bytes).unwrap_or(i32::MAX).min(room),
                 isolation_level: config.isolation_level.code(),
-                session_id: session.session_id,
-                session_epoch: session.session_epoch,
-                topics: session.topics,
-                forgotten_topics_data: session.forgotten,
                 rack_id: client.config().client_rack.clone(),
                 ..Default::default()
             };
+            self.sessions.entry(broker).or_default().ask(wanted, version, &mut request);
             connection.send(&request, version)
         });
         for fetch in &fetches {
@@ -172,34 +167,25 @@ impl Fetcher {
                     fetches.retain(|fetch| state.answered(&fetch.topic_partition, broker));
                 }
                 match answer {
-                    Ok(response) => self.take_data(broker, fetches, response),
+                    Ok(response) => self.take_data(broker, &fetches, response),
                     Err(error) => self.take_failure(broker, error),
                 }
             }
         }
     }
 
-    fn take_data(&mut self, broker: BrokerId, fetches: Vec<Fetchable>, mut response: FetchResponse) {
+    fn take_data(&mut self, broker: BrokerId, fetches: &[Fetchable], mut response: FetchResponse) {
         self.busy.remove(&broker);
         let session = self.sessions.entry(broker).or_default();
-        let code = ErrorCode::from(response.error_code);
-        if !session.handle_response(code, response.session_id) {
-            tracing::debug!(%code, %broker, "the fetch session is begun anew");
-            if code != ErrorCode::FetchSessionIdNotFound {
-                self.rest(broker);
-            }
-            return;
-        }
         let endpoints = std::mem::take(&mut response.node_endpoints);
-        let mut asked: HashMap<_, _> = fetches.into_iter().map(|f| (f.topic_partition.clone(), f)).collect();
+        let answered = match session.answered(response) {
+            Ok(answered) => answered,
+            Err(error) => return self.session_failed(broker, error),
+        };
+        let current: HashSet<_> = fetches.iter().map(|f| &f.topic_partition).collect();
         let (mut answers, mut hints) = (Vec::new(), Vec::new());
-        for topic in response.responses {
-            let name: Arc<str> = topic.topic.into();
-            for data in topic.partitions {
-                let partition = TopicPartition::new(Arc::clone(&name), data.partition_index);
-                // A broker may send what is left of an earlier request of the session.
-                let Some(fetch) = asked.remove(&partition) else { continue };
-                session.answered(&partition);
+        for (Wanted { fetch, .. }, data) in answered {
+            if current.contains(&fetch.topic_partition) {
                 hints.extend(hint(&fetch, &data, &endpoints));
                 answers.push(Answer::new(fetch, broker, data));
             }
@@ -214,6 +200,21 @@ impl Fetcher {
             self.shared.client.refresh_metadata();
         }
         self.shared.ready.notify_waiters();
+    }
+
+    /// Everything is asked for again.
+    fn session_failed(&mut self, broker: BrokerId, error: SessionError) {
+        tracing::debug!(?error, %broker, "the fetch session is begun anew");
+        match error {
+            SessionError::Lost => {}
+            SessionError::Unusable => self.rest(broker),
+            SessionError::Refused(code) => {
+                let error = Error::broker(code, ApiKey::Fetch, format!("a session with broker {broker}"));
+                self.shared.client.refresh_metadata();
+                self.failed(broker, error);
+                self.rest(broker);
+            }
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -231,7 +232,7 @@ impl Fetcher {
     }
 
     fn take_failure(&mut self, broker: BrokerId, error: Error) {
-        self.sessions.entry(broker).or_default().handle_disconnect();
+        self.sessions.entry(broker).or_default().failed();
         self.shared.client.refresh_metadata();
         self.failed(broker, error);
         self.rest(broker);
@@ -241,7 +242,7 @@ impl Fetcher {
     fn failed(&mut self, broker: BrokerId, error: Error) {
         tracing::debug!(%error, %broker, "fetching failed");
         let (since, told) = self.failing.entry(broker).or_insert_with(|| (Instant::now(), false));
-        let hopeless = error.remedy() == Remedy::GiveUp;
+        let hopeless = error.remedy() == Remedy::GiveUp && error.code() != Some(ErrorCode::UnknownServerError);
         let after = since.elapsed();
         if *told || !(hopeless || after >= self.shared.client.config().default_api_timeout) {
             return;
@@ -273,7 +274,7 @@ impl Fetcher {
         for (broker, session) in &mut self.sessions {
             let Some(connection) = client.ready_connection(*broker, lane) else { continue };
             let last = session.close().and_then(|request| {
-                let version = connection.choose::<FetchRequest>(Some(NEWEST_WITH_NAMES)).ok()?;
+                let version = connection.choose::<FetchRequest>(None).ok()?;
                 connection.send(&request, version).ok()
             });
             replies.push((connection, last));
@@ -319,12 +320,8 @@ impl Fetcher {
 fn wanted(cluster: &ClusterSnapshot, fetch: &Fetchable, max_bytes: i32) -> Wanted {
     let TopicPartition { topic, partition } = &fetch.topic_partition;
     let leader_epoch = cluster.partition(topic, *partition).and_then(|p| p.leader_epoch);
-    Wanted {
-        offset: fetch.from.offset,
-        leader_epoch: leader_epoch.unwrap_or(-1),
-        last_fetched_epoch: fetch.from.epoch.unwrap_or(-1),
-        max_bytes,
-    }
+    let topic_id = cluster.topic(topic).and_then(|t| t.id).unwrap_or_default();
+    Wanted { fetch: fetch.clone(), topic_id, leader_epoch: leader_epoch.unwrap_or(-1), max_bytes }
 }
 
 async fn sleep_until(at: Option<Instant>) {
