@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use ottla_protocol::messages::fetch::{NodeEndpoint, PartitionData};
 use ottla_protocol::record::Records;
 use ottla_protocol::{ApiKey, ErrorCode};
+use uuid::Uuid;
 
 use super::completed_fetch::{CompletedFetch, FetchPosition};
+use super::fetch_session::Wanted;
 use super::subscription::{FetchRemedy, Fetchable, SubscriptionState, fetch_remedy};
 use crate::error::Error;
 use crate::metadata::LeaderHint;
@@ -16,6 +18,7 @@ use crate::types::BrokerId;
 #[derive(Debug)]
 pub(crate) struct Answer {
     fetch: Fetchable,
+    topic_id: Uuid,
     broker: BrokerId,
     outcome: Outcome,
 }
@@ -43,16 +46,20 @@ pub(crate) struct Moment {
 
 impl Answer {
     /// Reads the headers of all batches: not to be done under a lock.
-    pub(crate) fn new(fetch: Fetchable, broker: BrokerId, data: PartitionData) -> Self {
+    pub(crate) fn new(wanted: Wanted, broker: BrokerId, data: PartitionData) -> Self {
+        let Wanted { fetch, topic_id, .. } = wanted;
         let outcome = Outcome::of(&fetch, data);
-        Self { fetch, broker, outcome }
+        Self { fetch, topic_id, broker, outcome }
     }
 
     /// Takes it in. Whether metadata may be out of date.
     pub(crate) fn apply(self, state: &mut SubscriptionState, moment: Moment) -> bool {
         let Fetchable { topic_partition, stamp, from } = &self.fetch;
         match self.outcome {
-            Outcome::Fetched(fetched) => state.fetched(fetched, *from),
+            Outcome::Fetched(fetched) => {
+                state.read_from(topic_partition, *stamp, self.topic_id);
+                state.fetched(fetched, *from);
+            }
             Outcome::NoProgress => {
                 let reason = "not one whole batch came from there on: raise max.partition.fetch.bytes above the \
                               largest batch"

@@ -184,10 +184,10 @@ impl Fetcher {
         };
         let current: HashSet<_> = fetches.iter().map(|f| &f.topic_partition).collect();
         let (mut answers, mut hints) = (Vec::new(), Vec::new());
-        for (Wanted { fetch, .. }, data) in answered {
-            if current.contains(&fetch.topic_partition) {
-                hints.extend(hint(&fetch, &data, &endpoints));
-                answers.push(Answer::new(fetch, broker, data));
+        for (wanted, data) in answered {
+            if current.contains(&wanted.fetch.topic_partition) {
+                hints.extend(hint(&wanted.fetch, &data, &endpoints));
+                answers.push(Answer::new(wanted, broker, data));
             }
         }
         let knows_better = !hints.is_empty() && self.shared.client.apply_leader_hints(&hints);

@@ -99,9 +99,8 @@ impl SubscriptionState {
         let (mut recreated, mut refused) = (Vec::new(), Vec::new());
         for (partition, assigned) in &mut self.partitions {
             let Some(topic) = cluster.topic(&partition.topic) else { continue };
-            let before = assigned.topic_id;
-            assigned.topic_id = topic.id.or(before);
-            if before.is_some() && before != assigned.topic_id {
+            if assigned.topic_id.is_some() && topic.id.is_some() && assigned.topic_id != topic.id {
+                assigned.topic_id = None;
                 recreated.push(partition.clone());
             }
             if let Some(code) = topic.error.filter(|code| remedy_of(*code) == Remedy::GiveUp) {

@@ -67,7 +67,7 @@ pub(super) struct Assigned {
     pub(super) preferred: Option<(BrokerId, Instant)>,
     pub(super) high_watermark: i64,
     pub(super) last_stable_offset: Option<i64>,
-    /// The topic that the position is of: one of the same name may come after it.
+    /// The topic that the position is of, as soon as it was read from: one of the same name may come after it.
     pub(super) topic_id: Option<Uuid>,
 }
 
@@ -306,6 +306,13 @@ impl SubscriptionState {
     pub(crate) fn set_looked_up(&mut self, partition: &TopicPartition, stamp: u64, is_looked_up: bool) {
         if let Some(assigned) = self.partitions.get_mut(partition).filter(|a| a.stamp == stamp) {
             assigned.is_looked_up = is_looked_up;
+        }
+    }
+
+    /// A broker has read the topic of this id at the position.
+    pub(crate) fn read_from(&mut self, partition: &TopicPartition, stamp: u64, topic_id: Uuid) {
+        if let Some(assigned) = self.partitions.get_mut(partition).filter(|a| a.stamp == stamp && !topic_id.is_nil()) {
+            assigned.topic_id = Some(topic_id);
         }
     }
 

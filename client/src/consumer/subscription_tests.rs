@@ -1,12 +1,18 @@
 #![allow(clippy::disallowed_methods, reason = "a test")]
 use std::time::Duration;
 
+use std::sync::Arc;
+
+use ottla_protocol::messages::MetadataResponse;
 use ottla_protocol::messages::fetch::{EpochEndOffset, PartitionData};
+use ottla_protocol::messages::metadata::{MetadataResponseBroker, MetadataResponseTopic};
 
 use super::super::answer::{Answer, Moment};
 use super::super::completed_fetch::ReadOptions;
+use super::super::fetch_session::Wanted;
 use super::super::testing::batch;
 use super::*;
+use crate::metadata::{Asked, ClusterSnapshot, Metadata};
 
 const LEADER: BrokerId = BrokerId(1);
 
@@ -213,8 +219,18 @@ fn routes(state: &SubscriptionState, now: Instant) -> Vec<BrokerId> {
 }
 
 fn apply(state: &mut SubscriptionState, now: Instant, broker: BrokerId, data: PartitionData) -> bool {
-    let asked = fetchable(state, now).remove(0);
-    Answer::new(asked, broker, data).apply(state, moment(now))
+    apply_of(state, now, Uuid::nil(), broker, data)
+}
+
+fn apply_of(
+    state: &mut SubscriptionState,
+    now: Instant,
+    topic_id: Uuid,
+    broker: BrokerId,
+    data: PartitionData,
+) -> bool {
+    let fetch = fetchable(state, now).remove(0);
+    Answer::new(Wanted { fetch, topic_id, leader_epoch: -1, max_bytes: 1 }, broker, data).apply(state, moment(now))
 }
 
 fn refusal(code: ErrorCode) -> PartitionData {
@@ -348,4 +364,34 @@ fn stalled_consumer_names_a_reason() {
     }
     let plan = state.fetchable(now, |_, _| Some(LEADER));
     assert!(plan.fetches[&LEADER].partitions.is_empty() && plan.fetches[&LEADER].left_out);
+}
+
+/// A topic that was created again, as a snapshot says.
+fn snapshot(generation: i32, topic_id: Uuid) -> Arc<ClusterSnapshot> {
+    let broker = MetadataResponseBroker { node_id: generation, host: "h".into(), port: 9092, ..Default::default() };
+    let topic = MetadataResponseTopic { name: Some("t".into()), topic_id, ..Default::default() };
+    let answer = MetadataResponse { brokers: vec![broker], topics: vec![topic], ..Default::default() };
+    let mut metadata = Metadata::default();
+    (0..generation).for_each(|_| {
+        metadata.update(12, Asked::Some, answer.clone());
+    });
+    metadata.current()
+}
+
+#[test]
+fn recreated_topic_gets_no_old_offsets() {
+    let (old, new) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let now = start();
+    // A position that was read from belongs to the topic of that id; one that was not belongs to the topic that comes.
+    for (was_read, expected) in [(true, None), (false, Some(at(5)))] {
+        let mut state = state(AutoOffsetReset::Earliest);
+        state.add(tp(), StartOffset::At(5, None));
+        state.follow(now, 0, &snapshot(1, old));
+        if was_read {
+            apply_of(&mut state, now, old, LEADER, PartitionData::default());
+        }
+        state.follow(now, 0, &snapshot(2, new));
+        assert_eq!(state.position(&tp()), expected);
+        assert_eq!(state.fetchable(now, |_, _| Some(LEADER)).lookups.len(), usize::from(was_read));
+    }
 }
