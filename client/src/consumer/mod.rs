@@ -19,7 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::completed_fetch::ReadOptions;
@@ -60,7 +59,6 @@ static CONSUMERS: AtomicU32 = AtomicU32::new(0);
 #[derive(Debug)]
 pub struct Consumer {
     shared: Arc<Shared>,
-    fetcher: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -112,8 +110,8 @@ impl Consumer {
             lane: Lane::Fetch(CONSUMERS.fetch_add(1, Ordering::Relaxed)),
             polling: tokio::sync::Mutex::default(),
         });
-        let fetcher = tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());
-        Ok(Self { shared, fetcher: Some(fetcher) })
+        tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());
+        Ok(Self { shared })
     }
 
     /// Reads exactly these partitions. One that was read already goes on from where this says.
@@ -291,13 +289,9 @@ impl Consumer {
         Ok(records)
     }
 
-    /// Ends reading. Fetches that are under way are dropped, and the brokers are told to forget the fetch sessions; that
-    /// takes a second at most.
-    pub async fn close(mut self) {
+    /// Ends reading. Fetches that are under way are dropped; a task tells the brokers to forget the fetch sessions, for a
+    /// second at most, and is not waited for: a broker answers it only after the fetch before it.
+    pub async fn close(self) {
         self.shared.stop.cancel();
-        if let Some(fetcher) = self.fetcher.take() {
-            // It ends with its runtime at the latest.
-            let _ = fetcher.await;
-        }
     }
 }
