@@ -1,4 +1,6 @@
 //! Real brokers start, are used with Kafka's own programs, lose their leader, and stop.
+#![allow(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 use std::time::Duration;
 
 use ottla_testkit::kafka::{Kafka, Tool};
