@@ -13,6 +13,7 @@
 //! hide in our mock. [`Cluster`] is the same broker without sockets, clock or tasks, for simulations.
 
 mod broker;
+mod certificates;
 #[cfg(feature = "docker")]
 pub mod kafka;
 
@@ -20,3 +21,4 @@ pub use broker::{
     ApiKey, Broker, BrokerBuilder, Cluster, ConnectionId, ErrorCode, Fault, KafkaVersion, Matcher, Outcome, Reply,
     Request, Rule, RuleBuilder, StartError,
 };
+pub use certificates::{Certificate, CertificateAuthority, CertificateError};

@@ -24,11 +24,11 @@ pub enum DockerError {
         stderr: String,
     },
     /// A broker did not become ready.
-    #[error("node {node} is not ready after {seconds} s; its log ends with:\n{log}")]
+    #[error("node {node} has ended or is not ready after {seconds} s; its log ends with:\n{log}")]
     NotReady {
         /// The node.
         node: i32,
-        /// How long it had.
+        /// How long it was waited for.
         seconds: u64,
         /// The last lines it wrote.
         log: String,

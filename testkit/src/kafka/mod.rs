@@ -4,13 +4,15 @@
 //! the [`Kafka`] goes, also when a test panics.
 mod docker;
 mod node;
+mod ports;
+mod security;
 mod tools;
 
 pub use docker::DockerError;
 pub use node::Node;
+pub use security::{Listener, Security};
 pub use tools::{RunningTool, Tool, ToolOutput};
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 /// How long a node may take to become ready on a busy machine.
@@ -31,6 +33,7 @@ pub struct KafkaBuilder {
     heap: String,
     properties: Vec<String>,
     format_args: String,
+    security: Option<Security>,
 }
 
 impl Kafka {
@@ -42,12 +45,21 @@ impl Kafka {
             heap: "256m".to_owned(),
             properties: Vec::new(),
             format_args: String::new(),
+            security: None,
         }
     }
 
     /// The addresses of all nodes, for `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         self.nodes.iter().map(Node::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// The addresses of one listener of all nodes.
+    ///
+    /// # Panics
+    /// When the cluster was started without [`KafkaBuilder::security`] and the listener is not `Plaintext`.
+    pub fn bootstrap_of(&self, listener: Listener) -> String {
+        self.nodes.iter().map(|node| node.address_of(listener)).collect::<Vec<_>>().join(",")
     }
 
     /// The nodes in the order of their ids, which start at 1.
@@ -92,36 +104,69 @@ impl KafkaBuilder {
         self
     }
 
+    /// Opens all of [`Listener::ALL`] on every node; 4.0 or newer.
+    pub fn security(mut self, security: Security) -> Self {
+        self.security = Some(security);
+        self
+    }
+
     /// Starts the nodes and waits until each is ready. The image is built when it is not there.
     ///
     /// # Errors
     /// When Docker does not answer, the image cannot be built, or a node does not become ready; with its log's end.
-    pub async fn start(mut self) -> Result<Kafka, DockerError> {
+    pub async fn start(self) -> Result<Kafka, DockerError> {
         docker::ensure_image(&self.version).await?;
-        let ports = free_ports(self.nodes * 2)?;
-        let (client, controller) = ports.split_at(self.nodes);
-        let voters: Vec<_> = controller.iter().zip(1..).map(|(port, id)| format!("{id}@127.0.0.1:{port}")).collect();
-        let replicas = self.nodes.min(3);
-        if replicas > 1 {
-            self.properties.splice(0..0, replicated(replicas));
+        let mut attempts = 3;
+        loop {
+            attempts -= 1;
+            match self.start_once().await {
+                // Another process was faster with one of the ports.
+                Err(DockerError::NotReady { log, .. }) if attempts > 0 && log.contains("Address already in use") => {}
+                result => return result,
+            }
         }
+    }
+
+    async fn start_once(&self) -> Result<Kafka, DockerError> {
+        let listeners = if self.security.is_some() { &Listener::ALL[..] } else { &[Listener::Plaintext] };
+        let width = listeners.len() + 1;
+        let ports = ports::free(self.nodes * width)?;
+        let ports: Vec<_> = ports.chunks(width).map(|ports| (ports[0], &ports[1..])).collect();
+        let voter = |(id, (controller, _)): (i32, &(u16, &[u16]))| format!("{id}@127.0.0.1:{controller}");
+        let voters: Vec<_> = (1..).zip(&ports).map(voter).collect();
         let mut nodes = Vec::new();
-        for (id, (port, controller)) in (1..).zip(client.iter().zip(controller)) {
+        for (id, &(controller, ports)) in (1..).zip(&ports) {
+            let ports: Vec<_> = listeners.iter().copied().zip(ports.iter().copied()).collect();
             let environment = [
                 ("NODE_ID", i32::to_string(&id)),
-                ("PORT", port.to_string()),
+                ("PORT", ports[0].1.to_string()),
                 ("CONTROLLER_PORT", controller.to_string()),
                 ("VOTERS", voters.join(",")),
                 ("HEAP", self.heap.clone()),
-                ("PROPERTIES", self.properties.join("\n")),
-                ("FORMAT_ARGS", self.format_args.clone()),
+                ("PROPERTIES", self.all_properties(&ports, controller).join("\n")),
+                ("FORMAT_ARGS", self.all_format_args()),
             ];
-            nodes.push(Node::start(id, *port, &self.version, &environment).await?);
+            nodes.push(Node::start(id, ports, &self.version, &environment).await?);
         }
         for node in &nodes {
             node.wait_ready(BOOT).await?;
         }
         Ok(Kafka { nodes })
+    }
+
+    fn all_properties(&self, ports: &[(Listener, u16)], controller: u16) -> Vec<String> {
+        let replicas = self.nodes.min(3);
+        let mut lines = if replicas > 1 { replicated(replicas) } else { Vec::new() };
+        if let Some(security) = &self.security {
+            lines.extend(security.properties(ports, controller));
+        }
+        lines.extend(self.properties.iter().cloned());
+        lines
+    }
+
+    fn all_format_args(&self) -> String {
+        let users = self.security.as_ref().map(Security::format_args).unwrap_or_default();
+        format!("{} {users}", self.format_args)
     }
 }
 
@@ -139,10 +184,4 @@ fn replicated(replicas: usize) -> Vec<String> {
         "broker.session.timeout.ms=6000".to_owned(),
         "broker.heartbeat.interval.ms=1000".to_owned(),
     ]
-}
-
-fn free_ports(count: usize) -> Result<Vec<u16>, DockerError> {
-    // All are held until all are chosen, so that none comes twice.
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-    Ok(listeners.iter().map(|l| l.local_addr().map(|a| a.port())).collect::<Result<_, _>>()?)
 }

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::docker::{DockerError, docker, remove};
+use super::security::Listener;
 
 /// A broker. Its data lives as long as this value, also over [`kill`](Self::kill) and [`restart`](Self::restart).
 #[derive(Debug)]
 pub struct Node {
     id: i32,
-    port: u16,
+    ports: Vec<(Listener, u16)>,
     container: String,
     /// How often it was started: each start prints a ready line of its own.
     starts: AtomicUsize,
@@ -19,7 +20,7 @@ pub struct Node {
 impl Node {
     pub(super) async fn start(
         id: i32,
-        port: u16,
+        ports: Vec<(Listener, u16)>,
         version: &str,
         environment: &[(&str, String)],
     ) -> Result<Self, DockerError> {
@@ -29,7 +30,7 @@ impl Node {
         args.extend(pairs.iter().flat_map(|pair| ["-e", pair]));
         args.push(&image);
         let container = docker(&args).await?.trim().to_owned();
-        Ok(Self { id, port, container, starts: AtomicUsize::new(1) })
+        Ok(Self { id, ports, container, starts: AtomicUsize::new(1) })
     }
 
     /// Its number in the cluster.
@@ -37,29 +38,45 @@ impl Node {
         self.id
     }
 
-    /// Where it listens for clients.
+    /// Where it listens for clients without TLS and SASL.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address_of(Listener::Plaintext)
+    }
+
+    /// Where it has this listener.
+    ///
+    /// # Panics
+    /// When it does not have it.
+    pub fn address_of(&self, listener: Listener) -> String {
+        match self.ports.iter().find(|(known, _)| *known == listener) {
+            Some((_, port)) => format!("127.0.0.1:{port}"),
+            None => panic!("node {} has no listener {listener:?}; see KafkaBuilder::security", self.id),
+        }
     }
 
     /// Waits until the broker says that it has started.
     ///
     /// # Errors
-    /// [`DockerError::NotReady`] when it has not within `limit`.
+    /// [`DockerError::NotReady`] when it has ended, or has not started within `limit`.
     pub async fn wait_ready(&self, limit: Duration) -> Result<(), DockerError> {
-        let deadline = Instant::now() + limit;
+        let started = Instant::now();
+        let deadline = started + limit;
         loop {
             let log = self.logs().await?;
             if log.lines().filter(|line| is_ready(line)).count() >= self.starts.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            if Instant::now() > deadline {
+            if Instant::now() > deadline || !self.runs().await? {
                 let lines: Vec<_> = log.lines().collect();
-                let log = lines[lines.len().saturating_sub(20)..].join("\n");
-                return Err(DockerError::NotReady { node: self.id, seconds: limit.as_secs(), log });
+                let log = lines[lines.len().saturating_sub(40)..].join("\n");
+                return Err(DockerError::NotReady { node: self.id, seconds: started.elapsed().as_secs(), log });
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    async fn runs(&self) -> Result<bool, DockerError> {
+        Ok(docker(&["inspect", "-f", "{{.State.Running}}", &self.container]).await?.trim() == "true")
     }
 
     /// Ends it with SIGKILL, as a crash would.

@@ -2,6 +2,7 @@
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
 use super::docker::{DockerError, ensure_image, remove};
@@ -9,6 +10,8 @@ use super::docker::{DockerError, ensure_image, remove};
 /// The package of the programs.
 const PACKAGE: &str = "org.apache.kafka.tools";
 const IMAGE: &str = "ottla/kafka-tools:4.3.1";
+/// Where a program finds [`Tool::config`] in its container.
+const CONFIG: &str = "/client.properties";
 
 /// One of Kafka's programs, such as `VerifiableProducer` or `consumer.ConsoleConsumer`.
 #[derive(Clone, Debug)]
@@ -16,6 +19,7 @@ const IMAGE: &str = "ottla/kafka-tools:4.3.1";
 pub struct Tool {
     class: String,
     args: Vec<String>,
+    config: Option<String>,
 }
 
 /// What a program printed and how it ended.
@@ -34,17 +38,25 @@ pub struct ToolOutput {
 pub struct RunningTool {
     container: String,
     child: Child,
+    /// The program's configuration, which lies in a file as long as it runs.
+    _config: Option<NamedTempFile>,
 }
 
 impl Tool {
     /// The program `class` of `org.apache.kafka.tools`.
     pub fn new(class: &str) -> Self {
-        Self { class: format!("{PACKAGE}.{class}"), args: Vec::new() }
+        Self { class: format!("{PACKAGE}.{class}"), args: Vec::new(), config: None }
     }
 
     /// Adds arguments.
     pub fn args<S: ToString>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.to_string()));
+        self
+    }
+
+    /// Client settings, the lines of a property file that is given to the program as `--command-config`.
+    pub fn config(mut self, lines: &str) -> Self {
+        self.config = Some(lines.to_owned());
         self
     }
 
@@ -65,14 +77,18 @@ impl Tool {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         ensure_image("tools").await?;
         let container = format!("ottla-tool-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let child = Command::new("docker")
-            .args(["run", "--rm", "--network", "host", "--name", &container, IMAGE, &self.class])
-            .args(&self.args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        Ok(RunningTool { container, child })
+        let config = self.config.map(|lines| write_file(&lines)).transpose()?;
+        let mut command = Command::new("docker");
+        command.args(["run", "--rm", "--network", "host", "--name", &container]);
+        if let Some(file) = &config {
+            command.arg("-v").arg(format!("{}:{CONFIG}:ro", file.path().display()));
+        }
+        command.args([IMAGE, &self.class]).args(&self.args);
+        if config.is_some() {
+            command.args(["--command-config", CONFIG]);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        Ok(RunningTool { container, child, _config: config })
     }
 }
 
@@ -94,4 +110,10 @@ impl RunningTool {
     pub fn kill(self) {
         remove(&self.container);
     }
+}
+
+fn write_file(lines: &str) -> std::io::Result<NamedTempFile> {
+    let file = NamedTempFile::new()?;
+    std::fs::write(file.path(), lines)?;
+    Ok(file)
 }
