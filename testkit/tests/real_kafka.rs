@@ -11,7 +11,7 @@ async fn create_topic(kafka: &Kafka, topic: &str, partitions: i32) {
         .args([partitions])
         .run()
         .await
-        .unwrap();
+        .expect("Docker runs it");
     assert!(created.success, "{created:?}");
 }
 
@@ -21,7 +21,7 @@ async fn produce(kafka: &Kafka, topic: &str, count: i32) {
         .args([count])
         .run()
         .await
-        .unwrap();
+        .expect("Docker runs it");
     assert!(produced.stdout.contains(&format!("\"acked\":{count}")), "{produced:?}");
 }
 
@@ -31,13 +31,13 @@ async fn consumed(kafka: &Kafka, topic: &str, count: i32) -> usize {
         .args(["--max-messages".to_owned(), count.to_string()])
         .run()
         .await
-        .unwrap();
+        .expect("Docker runs it");
     read.stdout.lines().filter(|line| line.parse::<i32>().is_ok()).count()
 }
 
 #[tokio::test]
 async fn one_node_of_4_4_0() {
-    let kafka = Kafka::builder().start().await.unwrap();
+    let kafka = Kafka::builder().start().await.expect("Docker runs it");
     create_topic(&kafka, "orders", 3).await;
     produce(&kafka, "orders", 1000).await;
     assert_eq!(consumed(&kafka, "orders", 1000).await, 1000);
@@ -71,7 +71,7 @@ async fn leader(kafka: &Kafka, topic: &str) -> i32 {
         .args(["--bootstrap-server", &kafka.bootstrap(), "--describe", "--topic", topic])
         .run()
         .await
-        .unwrap();
+        .expect("Docker runs it");
     let after = described.stdout.split("Leader: ").nth(1).unwrap_or_else(|| panic!("{described:?}"));
     after.split_whitespace().next().and_then(|id| id.parse().ok()).unwrap_or_else(|| panic!("{described:?}"))
 }
