@@ -5,11 +5,11 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// One event of the input topic, as much of it as counting needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    pub partition: i32,
-    pub key: Box<[u8]>,
+pub(crate) struct Event {
+    pub(crate) partition: i32,
+    pub(crate) key: Box<[u8]>,
     /// Milliseconds since the epoch.
-    pub time: i64,
+    pub(crate) time: i64,
 }
 
 /// A result: `count` more events of `key` in the window that starts at `window`.
@@ -17,33 +17,36 @@ pub struct Event {
 /// Results add up. A key whose events lie in several partitions has a result from each, and an event that comes after
 /// its window was reported gives a further one: a reader sums them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Count {
-    pub partition: i32,
-    pub window: i64,
-    pub key: Box<[u8]>,
-    pub count: u64,
+pub(crate) struct Count {
+    pub(crate) partition: i32,
+    pub(crate) window: i64,
+    pub(crate) key: Box<[u8]>,
+    pub(crate) count: u64,
 }
+
+/// Start of the window → partition → key → count.
+type Windows = BTreeMap<i64, HashMap<i32, HashMap<Box<[u8]>, u64>>>;
 
 /// Counts per window, partition and key that were not reported yet.
 #[derive(Debug)]
-pub struct WindowedCount {
+pub(crate) struct WindowedCount {
     width: i64,
-    open: BTreeMap<i64, HashMap<i32, HashMap<Box<[u8]>, u64>>>,
+    open: Windows,
 }
 
 impl WindowedCount {
     /// `width` is the length of a window in milliseconds, above 0.
-    pub fn new(width: i64) -> Self {
+    pub(crate) fn new(width: i64) -> Self {
         Self { width, open: BTreeMap::new() }
     }
 
-    pub fn add(&mut self, event: Event) {
+    pub(crate) fn add(&mut self, event: Event) {
         let window = event.time - event.time.rem_euclid(self.width);
         self.add_count(Count { partition: event.partition, window, key: event.key, count: 1 });
     }
 
     /// Takes the counts of all windows that end at or before `watermark`.
-    pub fn close_windows(&mut self, watermark: i64) -> Vec<Count> {
+    pub(crate) fn close_windows(&mut self, watermark: i64) -> Vec<Count> {
         // A watermark w promises that no event with time <= w follows, so window [s, s + width) is complete at s + width - 1.
         let first_open = watermark.saturating_add(2).saturating_sub(self.width);
         let still_open = self.open.split_off(&first_open);
@@ -51,7 +54,7 @@ impl WindowedCount {
         rows(&closed).collect()
     }
 
-    pub fn snapshot(&self) -> Bytes {
+    pub(crate) fn snapshot(&self) -> Bytes {
         let mut out = BytesMut::new();
         for row in rows(&self.open) {
             out.put_i32(row.partition);
@@ -64,7 +67,7 @@ impl WindowedCount {
     }
 
     /// Takes over the counts of the partitions that `is_mine` says are this subtask's now. `None`: the bytes are damaged.
-    pub fn restore(&mut self, mut state: Bytes, is_mine: impl Fn(i32) -> bool) -> Option<()> {
+    pub(crate) fn restore(&mut self, mut state: Bytes, is_mine: impl Fn(i32) -> bool) -> Option<()> {
         while state.has_remaining() {
             let partition = state.try_get_i32().ok()?;
             let window = state.try_get_i64().ok()?;
@@ -85,7 +88,7 @@ impl WindowedCount {
     }
 }
 
-fn rows(open: &BTreeMap<i64, HashMap<i32, HashMap<Box<[u8]>, u64>>>) -> impl Iterator<Item = Count> + '_ {
+fn rows(open: &Windows) -> impl Iterator<Item = Count> + '_ {
     open.iter().flat_map(|(&window, partitions)| {
         partitions.iter().flat_map(move |(&partition, keys)| {
             keys.iter().map(move |(key, &count)| Count { partition, window, key: key.clone(), count })
@@ -109,7 +112,10 @@ mod tests {
         }
         assert_eq!(counts.close_windows(8), []);
         assert_eq!(counts.close_windows(9), [Count { partition: 0, window: 0, key: b"a"[..].into(), count: 2 }]);
-        assert_eq!(counts.close_windows(i64::MAX), [Count { partition: 0, window: 10, key: b"a"[..].into(), count: 1 }]);
+        assert_eq!(
+            counts.close_windows(i64::MAX),
+            [Count { partition: 0, window: 10, key: b"a"[..].into(), count: 1 }]
+        );
     }
 
     #[test]

@@ -13,15 +13,15 @@ type Counts = HashMap<(i32, i64, Box<[u8]>), u64>;
 
 /// What the comparison found.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Verdict {
-    pub input: u64,
-    pub output: u64,
-    pub missing: u64,
-    pub duplicated: u64,
+pub(crate) struct Verdict {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+    pub(crate) missing: u64,
+    pub(crate) duplicated: u64,
 }
 
 impl Verdict {
-    pub fn holds(&self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.missing == 0 && self.duplicated == 0
     }
 }
@@ -34,7 +34,7 @@ impl fmt::Display for Verdict {
 }
 
 /// Reads both topics to their ends, the output with `read_committed`, and compares them count by count.
-pub async fn verify(client: &Client, input: &str, output: &str, width: i64) -> Result<Verdict> {
+pub(crate) async fn verify(client: &Client, input: &str, output: &str, width: i64) -> Result<Verdict> {
     let mut expected = Counts::new();
     let mut events = 0;
     read_to_end(client, input, |partition, record| {
@@ -53,7 +53,12 @@ pub async fn verify(client: &Client, input: &str, output: &str, width: i64) -> R
         Ok(())
     })
     .await?;
-    Ok(Verdict { input: events, output: results, missing: excess(&expected, &counted), duplicated: excess(&counted, &expected) })
+    Ok(Verdict {
+        input: events,
+        output: results,
+        missing: excess(&expected, &counted),
+        duplicated: excess(&counted, &expected),
+    })
 }
 
 /// How much of `left` is not in `right`.
@@ -62,7 +67,7 @@ fn excess(left: &Counts, right: &Counts) -> u64 {
 }
 
 /// The value of a result as text, so that any tool can read it.
-pub fn result_text(partition: i32, window: i64, count: u64) -> String {
+pub(crate) fn result_text(partition: i32, window: i64, count: u64) -> String {
     format!("{{\"partition\":{partition},\"window\":{window},\"count\":{count}}}")
 }
 
@@ -85,17 +90,16 @@ async fn read_to_end(client: &Client, topic: &str, mut each: impl FnMut(i32, &Re
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     let partitions: Vec<_> =
         client.topic(topic, deadline).await?.partitions.iter().map(|p| TopicPartition::new(topic, p.index)).collect();
-    let ends = Admin::new(client)
-        .list_offsets(partitions.iter().map(|p| (p.clone(), OffsetSpec::Latest)).collect(), IsolationLevel::ReadCommitted)
-        .await?;
+    let specs = partitions.iter().map(|p| (p.clone(), OffsetSpec::Latest)).collect();
+    let ends = Admin::new(client).list_offsets(&specs, IsolationLevel::ReadCommitted).await;
     let mut config = ConsumerConfig::default();
     config.isolation_level = IsolationLevel::ReadCommitted;
-    config.max_poll_records = 100_000;
+    config.max_poll_records = 50_000;
     let consumer = Consumer::new(client, config)?;
-    consumer.assign(partitions.into_iter().map(|p| (p, StartOffset::Earliest)))?;
+    consumer.assign(partitions.into_iter().map(|p| (p, StartOffset::Earliest)));
     let mut left: HashMap<TopicPartition, i64> = HashMap::new();
     for (partition, end) in ends {
-        left.insert(partition, end?.offset);
+        left.insert(partition, end?.offset.unwrap_or(0));
     }
     while !left.is_empty() {
         let records = consumer.poll(Duration::from_secs(1)).await?;
@@ -106,5 +110,6 @@ async fn read_to_end(client: &Client, topic: &str, mut each: impl FnMut(i32, &Re
         }
         left.retain(|partition, end| consumer.position(partition).is_none_or(|position| position < *end));
     }
-    consumer.close().await
+    consumer.close().await;
+    Ok(())
 }
