@@ -195,8 +195,8 @@ impl Client {
         let response = connection.send(&request, version)?.await?;
         let (code, node, message) = single_coordinator(response);
         if code != ErrorCode::None {
-            let subject = key.to_owned();
-            return Err(Error::Broker { code, api: ApiKey::FindCoordinator, subject, message });
+            let error = Error::broker(code, ApiKey::FindCoordinator, key).at(&connection.place(version));
+            return Err(error.message(message));
         }
         let (id, host, port) = node;
         self.inner().pool.set_addresses(std::iter::once((id, host.as_str(), port)));

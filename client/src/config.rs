@@ -105,7 +105,7 @@ impl ClientConfig {
 }
 
 fn invalid(key: &str, value: &str, reason: &str) -> Error {
-    Error::Config { key: key.into(), value: value.into(), reason: reason.into() }
+    Error::config(key, value, reason)
 }
 
 /// The host and port of `host:port` or `[v6]:port`.

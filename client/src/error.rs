@@ -1,8 +1,14 @@
 //! What can go wrong, by who is at fault; each error says what happened where and what to do.
+mod advice;
+pub(crate) mod table;
+
 use std::time::Duration;
 
 use ottla_protocol::{ApiKey, ErrorCode, VersionRange};
 
+use self::advice::advice;
+use self::table::flags;
+pub(crate) use self::table::{Action, Context, action, is_possibly_written};
 use crate::types::TopicPartition;
 
 /// The result of most calls.
@@ -13,14 +19,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A setting has a value that it cannot have.
-    #[error("{key} = {value:?} is not valid: {reason}")]
+    #[error("{key} = {value:?} is not valid: {range}")]
     Config {
         /// Kafka's name of the setting.
         key: String,
-        /// The value given.
+        /// The value given; a secret is left out.
         value: String,
-        /// What it may be.
-        reason: String,
+        /// What it may be, or which setting was meant.
+        range: String,
     },
     /// No connection could be opened.
     #[error("cannot connect to {broker}: {reason}")]
@@ -55,12 +61,16 @@ pub enum Error {
         reason: String,
     },
     /// A broker answered with an error.
-    #[error("{api} of {subject}: {code}: {}{}", code.sentence(), message.as_ref().map(|m| format!(" ({m})")).unwrap_or_default())]
+    #[error("{}", refused(*code, *api, *version, subject, broker.as_deref(), message.as_deref()))]
     Broker {
         /// Kafka's error code.
         code: ErrorCode,
         /// The request it answered.
         api: ApiKey,
+        /// In this version, where it is known.
+        version: Option<i16>,
+        /// Who answered: number and address, where it is known.
+        broker: Option<String>,
         /// What it was about: a partition, an id, a group.
         subject: String,
         /// The broker's words, if it sent any.
@@ -229,7 +239,7 @@ impl Error {
             Self::Delivery { cause, .. } => cause.class(),
             Self::Abortable { .. } => Class::Abortable,
             Self::Broker { code, .. } if *code == ErrorCode::TransactionAbortable => Class::Abortable,
-            Self::Broker { code, .. } if remedy_of(*code) != Remedy::GiveUp => Class::Retriable,
+            Self::Broker { code, .. } if flags(*code).retriable => Class::Retriable,
             _ => Class::Fatal,
         }
     }
@@ -263,47 +273,60 @@ impl Error {
 
     /// An error that a broker answered with.
     pub(crate) fn broker(code: ErrorCode, api: ApiKey, subject: impl ToString) -> Self {
-        Self::Broker { code, api, subject: subject.to_string(), message: None }
+        Self::Broker { code, api, version: None, broker: None, subject: subject.to_string(), message: None }
+    }
+
+    /// With the broker's words, if it sent any.
+    pub(crate) fn message(mut self, words: Option<String>) -> Self {
+        if let Self::Broker { message, .. } = &mut self {
+            *message = words.filter(|words| !words.is_empty());
+        }
+        self
+    }
+
+    /// With who answered, and in which version.
+    pub(crate) fn at(mut self, place: &Place) -> Self {
+        if let Self::Broker { broker, version, .. } = &mut self {
+            (*broker, *version) = (Some(place.broker.clone()), Some(place.version));
+        }
+        self
+    }
+
+    /// A setting with a value that it cannot have.
+    pub(crate) fn config(key: impl Into<String>, value: impl ToString, range: impl Into<String>) -> Self {
+        Self::Config { key: key.into(), value: value.to_string(), range: range.into() }
     }
 }
 
-/// The flags R, M and C of Kafka's `Errors.java`, as the one thing that a retry loop asks.
+/// Who answered, and in which version of the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) broker: String,
+    pub(crate) version: i16,
+}
+
+/// What a retry loop does about a code that has no table of its own.
 pub(crate) fn remedy_of(code: ErrorCode) -> Remedy {
-    use ErrorCode as E;
-    match code {
-        E::UnknownTopicOrPartition
-        | E::LeaderNotAvailable
-        | E::NotLeaderOrFollower
-        | E::ReplicaNotAvailable
-        | E::NetworkException
-        | E::KafkaStorageError
-        | E::ListenerNotFound
-        | E::FencedLeaderEpoch
-        | E::UnknownTopicId
-        | E::InconsistentTopicId
-        | E::PreferredLeaderNotAvailable
-        | E::EligibleLeadersNotAvailable
-        | E::ElectionNotNeeded
-        | E::NotController => Remedy::RefreshMetadata,
-        E::CoordinatorNotAvailable | E::NotCoordinator => Remedy::FindCoordinator,
-        E::CorruptMessage
-        | E::RequestTimedOut
-        | E::CoordinatorLoadInProgress
-        | E::NotEnoughReplicas
-        | E::NotEnoughReplicasAfterAppend
-        | E::ConcurrentTransactions
-        | E::FetchSessionIdNotFound
-        | E::InvalidFetchSessionEpoch
-        | E::FetchSessionTopicIdError
-        | E::UnknownLeaderEpoch
-        | E::OffsetNotAvailable
-        | E::UnstableOffsetCommit
-        | E::ThrottlingQuotaExceeded
-        | E::ShareSessionNotFound
-        | E::InvalidShareSessionEpoch
-        | E::ShareSessionLimitReached => Remedy::Wait,
+    match action(code, Context::Admin) {
+        Action::Refresh => Remedy::RefreshMetadata,
+        Action::FindCoordinator => Remedy::FindCoordinator,
+        Action::Retry => Remedy::Wait,
         _ => Remedy::GiveUp,
     }
+}
+
+fn refused(
+    code: ErrorCode,
+    api: ApiKey,
+    version: Option<i16>,
+    subject: &str,
+    broker: Option<&str>,
+    message: Option<&str>,
+) -> String {
+    let version = version.map(|v| format!(" v{v}")).unwrap_or_default();
+    let broker = broker.map(|b| format!(" at {b}")).unwrap_or_default();
+    let words = message.map(|m| format!(" (the broker says: {m})")).unwrap_or_default();
+    format!("{api}{version} of {subject}{broker}: {code}: {}{words}; {}", code.sentence(), advice(code))
 }
 
 #[cfg(test)]
@@ -335,11 +358,22 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_happened_where() {
-        let text = Error::broker(ErrorCode::NotEnoughReplicas, ApiKey::Produce, "orders-3").to_string();
+    fn an_error_says_what_happened_where_and_what_to_do() {
+        let place = Place { broker: "broker 1 (127.0.0.1:9092)".into(), version: 12 };
+        let refused = Error::broker(ErrorCode::NotEnoughReplicas, ApiKey::Produce, "orders-3").at(&place);
         assert_eq!(
-            text,
-            "Produce of orders-3: NOT_ENOUGH_REPLICAS (19): fewer replicas are in sync than min.insync.replicas asks for"
+            refused.to_string(),
+            "Produce v12 of orders-3 at broker 1 (127.0.0.1:9092): NOT_ENOUGH_REPLICAS (19): fewer replicas are in sync \
+             than min.insync.replicas asks for; bring the missing brokers back, or lower min.insync.replicas"
+        );
+        let words = Error::broker(ErrorCode::InvalidConfig, ApiKey::CreateTopics, "orders").message(Some("no".into()));
+        assert!(words.to_string().contains("not valid (the broker says: no); check the names"), "{words}");
+        let config = Error::config("linger.ms", -1, "it must be at least 0");
+        assert_eq!(config.to_string(), "linger.ms = \"-1\" is not valid: it must be at least 0");
+        let what = "committing group g".to_owned();
+        let late = Error::Timeout { what, after: Duration::from_secs(60), last: Some(Box::new(refused)) };
+        assert!(
+            late.to_string().starts_with("committing group g did not succeed within 60s; the last error was: Produce")
         );
     }
 }

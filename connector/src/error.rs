@@ -238,6 +238,8 @@ mod tests {
         let denied = ottla_client::Error::Broker {
             code: ottla_client::ErrorCode::TransactionalIdAuthorizationFailed,
             api: ottla_client::ApiKey::InitProducerId,
+            version: None,
+            broker: None,
             subject: "app-0-0".into(),
             message: None,
         };

@@ -67,12 +67,8 @@ impl Admin {
                     return Err(Error::broker(ErrorCode::ResourceNotFound, ApiKey::DescribeConfigs, &resource_name));
                 };
                 if result.error_code != 0 {
-                    return Err(Error::Broker {
-                        code: result.error_code.into(),
-                        api: ApiKey::DescribeConfigs,
-                        subject: resource_name.clone(),
-                        message: result.error_message.filter(|m| !m.is_empty()),
-                    });
+                    let error = Error::broker(result.error_code.into(), ApiKey::DescribeConfigs, &resource_name);
+                    return Err(error.message(result.error_message));
                 }
                 let entries = result.configs.into_iter().map(|entry| {
                     let described = ConfigEntry {

@@ -190,8 +190,6 @@ impl Admin {
 fn outcome(code: i16, api: ApiKey, subject: &str, message: Option<String>) -> Result<()> {
     match ErrorCode::from(code) {
         ErrorCode::None => Ok(()),
-        code => {
-            Err(Error::Broker { code, api, subject: subject.to_owned(), message: message.filter(|m| !m.is_empty()) })
-        }
+        code => Err(Error::broker(code, api, subject).message(message)),
     }
 }

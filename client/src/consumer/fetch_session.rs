@@ -8,6 +8,7 @@ use ottla_protocol::messages::{FetchRequest, FetchResponse};
 use uuid::Uuid;
 
 use super::subscription::Fetchable;
+use crate::error::{Action, Context, action};
 use crate::types::TopicPartition;
 
 /// The first version with sessions.
@@ -120,7 +121,7 @@ impl FetchSession {
         }
         if code != ErrorCode::None {
             self.failed();
-            let session = matches!(code, ErrorCode::InvalidFetchSessionEpoch | ErrorCode::FetchSessionTopicIdError);
+            let session = action(code, Context::Fetch) == Action::NewSession;
             return Err(if session { SessionError::Unusable } else { SessionError::Refused(code) });
         }
         if self.full && response.responses.is_empty() && response.throttle_time_ms > 0 {

@@ -14,7 +14,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use super::Shared;
 use super::answer::{Answer, Moment, hint};
 use super::fetch_session::{FetchSession, SessionError, TOPIC_IDS_FROM, Wanted};
-use super::subscription::{BrokerPlan, Fetchable, SubscriptionState};
+use super::subscription::{BrokerPlan, Fetchable, LookupRemedy, SubscriptionState, list_offsets_remedy};
 use crate::admin::{Admin, ListedOffset, PerItem};
 use crate::error::{Error, Remedy, Result};
 use crate::metadata::ClusterSnapshot;
@@ -300,7 +300,10 @@ impl Fetcher {
                     let at = listed.offset.map(|offset| (offset, None));
                     state.looked_up(partition, *stamp, at);
                 }
-                Some(Err(error)) if error.remedy() == Remedy::GiveUp => {
+                Some(Err(error)) if list_offsets_remedy(error) == LookupRemedy::NoResult => {
+                    state.looked_up(partition, *stamp, None);
+                }
+                Some(Err(error)) if list_offsets_remedy(error) == LookupRemedy::Report => {
                     state.report(now, partition, *stamp, error.clone());
                 }
                 _ => {

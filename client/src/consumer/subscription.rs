@@ -9,7 +9,7 @@ use super::completed_fetch::{CompletedFetch, FetchPosition};
 use super::config::AutoOffsetReset;
 use crate::admin::OffsetSpec;
 use crate::backoff::ExponentialBackoff;
-use crate::error::Error;
+use crate::error::{Action, Context, Error, Remedy, action};
 use crate::types::{BrokerId, IsolationLevel, TopicPartition};
 
 /// Where to begin reading a partition.
@@ -413,18 +413,30 @@ pub(crate) enum FetchRemedy {
 }
 
 pub(crate) fn fetch_remedy(code: ErrorCode) -> FetchRemedy {
-    use crate::error::{Remedy, remedy_of};
-    match code {
-        ErrorCode::OffsetOutOfRange => FetchRemedy::Reset,
-        // A broker that cannot read a batch now may have mended it by the next fetch, or another leads then.
-        ErrorCode::UnknownServerError | ErrorCode::OffsetNotAvailable => FetchRemedy::RefreshMetadata,
-        // The batch is damaged on the broker's disk.
-        ErrorCode::CorruptMessage => FetchRemedy::Report,
-        code => match remedy_of(code) {
-            Remedy::RefreshMetadata | Remedy::FindCoordinator => FetchRemedy::RefreshMetadata,
-            Remedy::Wait => FetchRemedy::Wait,
-            Remedy::GiveUp => FetchRemedy::Report,
-        },
+    match action(code, Context::Fetch) {
+        Action::Reset => FetchRemedy::Reset,
+        Action::Refresh => FetchRemedy::RefreshMetadata,
+        Action::Retry | Action::NewSession => FetchRemedy::Wait,
+        _ => FetchRemedy::Report,
+    }
+}
+
+/// What a failed look-up of a position means (`client.md` §2, column L).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LookupRemedy {
+    /// Metadata is refreshed, and it is tried again.
+    Again,
+    /// The topic has no timestamps: as if no record were so young.
+    NoResult,
+    Report,
+}
+
+pub(crate) fn list_offsets_remedy(error: &Error) -> LookupRemedy {
+    match error.code().map(|code| action(code, Context::ListOffsets)) {
+        Some(Action::Fail) => LookupRemedy::Report,
+        Some(Action::NoResult) => LookupRemedy::NoResult,
+        None if error.remedy() == Remedy::GiveUp => LookupRemedy::Report,
+        _ => LookupRemedy::Again,
     }
 }
 

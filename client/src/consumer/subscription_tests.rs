@@ -187,7 +187,7 @@ fn every_code_has_its_place_in_column_f() {
         (3, M),
         (6, M),
         (9, M),
-        (13, M),
+        (13, Wait),
         (29, Report),
         (43, Report),
         (56, M),
@@ -199,11 +199,29 @@ fn every_code_has_its_place_in_column_f() {
         (100, M),
         (103, M),
         (109, Report),
-        (-1, M),
+        (-1, Wait),
         (2, Report),
     ];
     for (code, remedy) in rows {
         assert_eq!(fetch_remedy(ErrorCode::from(code)), remedy, "{code}");
+    }
+}
+
+#[test]
+fn a_failed_look_up_is_tried_again_but_for_what_cannot_change() {
+    let rows = [
+        (-1, LookupRemedy::Again),
+        (6, LookupRemedy::Again),
+        (13, LookupRemedy::Again),
+        (999, LookupRemedy::Again),
+        (17, LookupRemedy::Report),
+        (29, LookupRemedy::Report),
+        (35, LookupRemedy::Report),
+        (43, LookupRemedy::NoResult),
+    ];
+    for (code, remedy) in rows {
+        let error = Error::broker(ErrorCode::from(code), ottla_protocol::ApiKey::ListOffsets, "t-0");
+        assert_eq!(list_offsets_remedy(&error), remedy, "{code}");
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::dial::Stream;
 use super::in_flight::{InFlight, Waiting};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::types::BrokerId;
 
 /// A handle of a connection. When the last one goes, the connection is closed.
@@ -113,6 +113,11 @@ impl Connection {
     /// Requests queued or sent and not answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.0.shared.lock().unanswered
+    }
+
+    /// Who answers here, for the texts of errors.
+    pub(crate) fn place(&self, version: i16) -> Place {
+        Place { broker: format!("broker {} ({})", self.broker(), self.0.shared.address), version }
     }
 
     /// The newest version both sides speak, not above `cap`.

@@ -9,10 +9,10 @@ use super::accumulator::{Gate, Membership, PartitionKey, RecordAccumulator};
 use super::batch::ProducerBatch;
 use super::delivery::{BatchOutcome, Outcome};
 use super::produce::PartitionAnswer;
-use super::sequence::{Disposition, Mode, Refusal, is_definite_refusal};
+use super::sequence::{Disposition, Mode, Refusal};
 use super::transaction::{Phase, TransactionManager};
 use crate::backoff::ExponentialBackoff;
-use crate::error::{Certainty, Error, Remedy};
+use crate::error::{Certainty, Error, Remedy, is_possibly_written};
 use crate::types::ProducerIdAndEpoch;
 
 /// The machines of a producer.
@@ -102,16 +102,14 @@ impl State {
             self.written(batch, answer.base_offset, answer.log_append_time);
             return false;
         }
-        let api = ApiKey::Produce;
-        let subject = batch.topic_partition().to_string();
-        let error = Error::Broker { code: answer.code, api, subject, message: answer.message };
+        let error = Error::broker(answer.code, ApiKey::Produce, batch.topic_partition()).message(answer.message);
         let refusal = Refusal { code: answer.code, log_start_offset: answer.log_start_offset };
         let disposition = match self.accumulator.queue(batch.key) {
             Some(queue) => queue.sequence.disposition(&batch, refusal, self.settings.mode),
             None => Disposition::Fail,
         };
         let mut batch = batch;
-        batch.is_ambiguous |= !is_definite_refusal(answer.code, self.settings.acks_all);
+        batch.is_ambiguous |= is_possibly_written(answer.code, self.settings.acks_all);
         let stale = error.remedy() == Remedy::RefreshMetadata;
         self.dispose(now, batch, error, disposition, is_expired, moved);
         stale

@@ -148,7 +148,7 @@ impl ProducerConfig {
 }
 
 fn invalid(key: &str, value: impl ToString, reason: &str) -> Error {
-    Error::Config { key: key.into(), value: value.to_string(), reason: reason.into() }
+    Error::config(key, value, reason)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use super::accumulator::PartitionKey;
 use super::transaction::{ControlRequest, ControlResponse};
 use crate::client::{Client, CoordinatorKind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::network::Lane;
 use crate::types::{ProducerIdAndEpoch, TopicPartition};
 
@@ -60,7 +60,7 @@ pub(crate) async fn end_txn(
         return Err(Error::broker(ErrorCode::UnsupportedVersion, ApiKey::EndTxn, transactional_id));
     }
     let response = connection.send(&request, chosen)?.await?;
-    check(response.error_code, ApiKey::EndTxn, transactional_id)?;
+    check(response.error_code, ApiKey::EndTxn, transactional_id, &connection.place(chosen))?;
     let next = ProducerIdAndEpoch { producer_id: response.producer_id, epoch: response.producer_epoch };
     Ok((chosen >= 5).then_some(next))
 }
@@ -84,7 +84,7 @@ pub(crate) async fn init_transactional(
         ..Default::default()
     };
     let response = connection.send(&request, version)?.await?;
-    check(response.error_code, ApiKey::InitProducerId, transactional_id)?;
+    check(response.error_code, ApiKey::InitProducerId, transactional_id, &connection.place(version))?;
     Ok(ProducerIdAndEpoch { producer_id: response.producer_id, epoch: response.producer_epoch })
 }
 
@@ -95,7 +95,7 @@ pub(crate) async fn init_idempotent(client: &Client) -> Result<ProducerIdAndEpoc
     let request =
         InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: i32::MAX, ..Default::default() };
     let response = connection.send(&request, version)?.await?;
-    check(response.error_code, ApiKey::InitProducerId, "an idempotent producer")?;
+    check(response.error_code, ApiKey::InitProducerId, "an idempotent producer", &connection.place(version))?;
     Ok(ProducerIdAndEpoch { producer_id: response.producer_id, epoch: response.producer_epoch })
 }
 
@@ -140,9 +140,9 @@ async fn coordinator(client: &Client, transactional_id: &str) -> Result<crate::t
     client.coordinator(CoordinatorKind::Transaction, transactional_id, deadline).await
 }
 
-fn check(code: i16, api: ApiKey, subject: &str) -> Result<()> {
+fn check(code: i16, api: ApiKey, subject: &str, place: &Place) -> Result<()> {
     match ErrorCode::from(code) {
         ErrorCode::None => Ok(()),
-        code => Err(Error::broker(code, api, subject)),
+        code => Err(Error::broker(code, api, subject).at(place)),
     }
 }

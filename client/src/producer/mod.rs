@@ -96,8 +96,8 @@ impl Producer {
     /// [`TransactionalProducer`]'s.
     pub fn new(client: &Client, config: ProducerConfig) -> Result<Self> {
         if let Some(id) = config.transactional_id {
-            let reason = "a Producer has no transactions: use TransactionalProducer, or leave it out".to_owned();
-            return Err(Error::Config { key: "transactional.id".to_owned(), value: id, reason });
+            let reason = "a Producer has no transactions: use TransactionalProducer, or leave it out";
+            return Err(Error::config("transactional.id", id, reason));
         }
         Self::start(client, config)
     }

@@ -3,7 +3,7 @@ use ottla_protocol::ErrorCode;
 use ottla_protocol::record::ProducerStamp;
 
 use super::batch::ProducerBatch;
-use crate::error::{Remedy, remedy_of};
+use crate::error::{Action, Context, action};
 use crate::types::ProducerIdAndEpoch;
 
 /// What kind of producer it is.
@@ -126,34 +126,42 @@ impl PartitionSequence {
 
     /// What the broker's refusal means (`client.md` §2 column P/T and §5.5).
     pub(crate) fn disposition(&self, batch: &ProducerBatch, refusal: Refusal, mode: Mode) -> Disposition {
-        use ErrorCode as E;
         let tx = mode == Mode::Transactional;
-        match refusal.code {
-            E::DuplicateSequenceNumber => Disposition::Written,
-            E::OutOfOrderSequenceNumber => match batch.stamp {
+        let context = if tx { Context::TransactionalProduce } else { Context::Produce };
+        match action(refusal.code, context) {
+            Action::Written => Disposition::Written,
+            Action::Retry | Action::Refresh => Disposition::Retry,
+            Action::Fatal => Disposition::FailAll,
+            Action::NewEpoch | Action::RetryOrAbort | Action::RetryOrNewEpoch => match batch.stamp {
                 None => Disposition::Fail,
-                Some(stamp) if stamp.base_sequence != self.acked_next && !self.is_unresolved => Disposition::Retry,
-                Some(_) if tx => Disposition::Fail,
-                Some(_) => Disposition::RetryInNewEpoch,
+                Some(stamp) if refusal.code == ErrorCode::OutOfOrderSequenceNumber => {
+                    self.out_of_order(stamp.base_sequence, tx)
+                }
+                Some(stamp) => self.forgotten(stamp.base_sequence, refusal.log_start_offset, tx),
             },
-            E::UnknownProducerId if batch.stamp.is_none() => Disposition::Fail,
-            E::UnknownProducerId if refusal.log_start_offset < 0 => Disposition::Retry,
-            E::UnknownProducerId if batch.stamp.is_some_and(|s| s.base_sequence != 0) && self.next_is_restarted() => {
-                Disposition::Retry
-            }
-            E::UnknownProducerId if tx && self.last_acked_offset < refusal.log_start_offset => {
-                Disposition::RestartAndRetry
-            }
-            E::UnknownProducerId if tx => Disposition::Fail,
-            E::UnknownProducerId => Disposition::RetryInNewEpoch,
-            E::ConcurrentTransactions if tx => Disposition::Retry,
-            E::ClusterAuthorizationFailed
-            | E::UnsupportedVersion
-            | E::InvalidProducerIdMapping
-            | E::ProducerFenced
-            | E::TransactionalIdAuthorizationFailed => Disposition::FailAll,
-            code if remedy_of(code) == Remedy::GiveUp => Disposition::Fail,
-            _ => Disposition::Retry,
+            // The machine that owns the batch begins the new epoch, or aborts.
+            _ => Disposition::Fail,
+        }
+    }
+
+    /// The broker misses a batch before this one.
+    fn out_of_order(&self, base_sequence: i32, tx: bool) -> Disposition {
+        match () {
+            // An earlier batch failed first, and goes first.
+            () if base_sequence != self.acked_next && !self.is_unresolved => Disposition::Retry,
+            () if tx => Disposition::Fail,
+            () => Disposition::RetryInNewEpoch,
+        }
+    }
+
+    /// The broker does not know the producer id (any more).
+    fn forgotten(&self, base_sequence: i32, log_start_offset: i64, tx: bool) -> Disposition {
+        match () {
+            () if log_start_offset < 0 => Disposition::Retry,
+            () if base_sequence != 0 && self.next_is_restarted() => Disposition::Retry,
+            () if tx && self.last_acked_offset < log_start_offset => Disposition::RestartAndRetry,
+            () if tx => Disposition::Fail,
+            () => Disposition::RetryInNewEpoch,
         }
     }
 
@@ -214,37 +222,6 @@ fn distance(from: i32, to: i32) -> i64 {
     let span = i64::from(i32::MAX) + 1;
     let ahead = (i64::from(to) - i64::from(from)).rem_euclid(span);
     if ahead > span / 2 { ahead - span } else { ahead }
-}
-
-/// Whether a refusal says for sure that the batch was not written (`client.md` §5.6). With `acks=all` a leader that has
-/// appended may lose the partition while it waits for the replicas, and answer as if it never had it.
-pub(crate) fn is_definite_refusal(code: ErrorCode, acks_all: bool) -> bool {
-    let code = code.code();
-    matches!(
-        code,
-        2 | 10
-            | 17
-            | 18
-            | 19
-            | 21
-            | 29
-            | 31
-            | 32
-            | 35
-            | 43
-            | 45
-            | 47
-            | 48
-            | 49
-            | 51
-            | 53
-            | 59
-            | 74
-            | 76
-            | 87
-            | 90
-            | 120
-    ) || (!acks_all && matches!(code, 3 | 6 | 100))
 }
 
 #[cfg(test)]
@@ -370,14 +347,5 @@ mod tests {
         assert_eq!(sequence.disposition(&second, at(50), Mode::Transactional), Disposition::RestartAndRetry);
         assert_eq!(sequence.disposition(&second, at(50), Mode::Idempotent), Disposition::RetryInNewEpoch);
         assert_eq!(sequence.disposition(&second, at(5), Mode::Transactional), Disposition::Fail);
-    }
-
-    #[test]
-    fn refusals_are_definite_or_not() {
-        assert!(is_definite_refusal(ErrorCode::MessageTooLarge, true));
-        assert!(!is_definite_refusal(ErrorCode::RequestTimedOut, true));
-        assert!(!is_definite_refusal(ErrorCode::NotLeaderOrFollower, true), "it may have appended before");
-        assert!(is_definite_refusal(ErrorCode::NotLeaderOrFollower, false));
-        assert!(!is_definite_refusal(ErrorCode::UnknownServerError, false));
     }
 }

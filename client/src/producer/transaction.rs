@@ -6,7 +6,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::accumulator::PartitionKey;
 use crate::backoff::ExponentialBackoff;
-use crate::error::{Error, Remedy, Result, remedy_of};
+use crate::error::{Action, Context, Error, Remedy, Result, action};
 use crate::types::{ProducerIdAndEpoch, TopicPartition};
 
 /// Which protocol a transaction is written with. Decided by the cluster's finalized feature, never by version ranges.
@@ -407,7 +407,7 @@ impl TransactionManager {
             } else {
                 let error = Error::broker(code, ApiKey::AddPartitionsToTxn, &topic_partition);
                 // Of several refusals the final one counts: the others come with it.
-                if refused.as_ref().is_none_or(|(earlier, _)| remedy_of(*earlier) != Remedy::GiveUp) {
+                if refused.as_ref().is_none_or(|(earlier, _)| is_repeated(*earlier)) {
                     refused = Some((code, error));
                 }
             }
@@ -453,7 +453,6 @@ impl TransactionManager {
 
     /// `client.md` §2, column X.
     fn verdict(&self, kind: &ControlKind, error: &Error) -> Verdict {
-        use ErrorCode as E;
         let Some(code) = error.code() else {
             let again = !matches!(
                 error,
@@ -461,22 +460,18 @@ impl TransactionManager {
             );
             return if again { Verdict::Repeat } else { Verdict::Fatal };
         };
-        if remedy_of(code) != Remedy::GiveUp {
-            return Verdict::Repeat;
-        }
-        match (kind, code) {
-            (ControlKind::Init, E::ClusterAuthorizationFailed | E::TransactionalIdAuthorizationFailed) => {
-                Verdict::Abort
-            }
-            (ControlKind::AddPartitions, E::TopicAuthorizationFailed | E::OperationNotAttempted) => Verdict::Abort,
-            (ControlKind::AddPartitions | ControlKind::Commit, E::TransactionAbortable | E::UnknownProducerId) => {
-                Verdict::Abort
-            }
+        match action(code, kind.context()) {
+            Action::Retry | Action::Refresh | Action::FindCoordinator => Verdict::Repeat,
             // The broker has aborted it, most often because its timeout has passed. Under version 2 that is not the end
             // of the producer.
-            (ControlKind::Commit, E::InvalidTxnState) if self.version == TransactionVersion::V2 => {
+            _ if *kind == ControlKind::Commit
+                && code == ErrorCode::InvalidTxnState
+                && self.version == TransactionVersion::V2 =>
+            {
                 Verdict::AbortAndInit
             }
+            // There is no abort of an abort.
+            Action::Abort if *kind != ControlKind::Abort => Verdict::Abort,
             _ => Verdict::Fatal,
         }
     }
@@ -507,6 +502,10 @@ impl TransactionManager {
     }
 }
 
+fn is_repeated(code: ErrorCode) -> bool {
+    matches!(action(code, Context::AddPartitions), Action::Retry | Action::Refresh | Action::FindCoordinator)
+}
+
 /// Which request an error belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ControlKind {
@@ -514,6 +513,17 @@ pub(crate) enum ControlKind {
     AddPartitions,
     Commit,
     Abort,
+}
+
+impl ControlKind {
+    fn context(self) -> Context {
+        match self {
+            Self::Init => Context::InitProducerId,
+            Self::AddPartitions => Context::AddPartitions,
+            Self::Commit => Context::Commit,
+            Self::Abort => Context::Abort,
+        }
+    }
 }
 
 impl ControlRequest {

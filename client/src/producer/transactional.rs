@@ -44,8 +44,7 @@ impl TransactionalProducer {
     pub fn new(client: &Client, config: ProducerConfig) -> Result<Self> {
         if config.transactional_id.is_none() {
             let reason = "a TransactionalProducer needs one: a name that no other producer uses at the same time";
-            let (key, value) = ("transactional.id".to_owned(), String::new());
-            return Err(Error::Config { key, value, reason: reason.to_owned() });
+            return Err(Error::config("transactional.id", "", reason));
         }
         Ok(Self { producer: Producer::start(client, config)?, started_at: std::sync::atomic::AtomicI64::new(0) })
     }
