@@ -17,6 +17,7 @@ use crate::metadata::{Asked, ClusterSnapshot, LeaderHint, Metadata, Topic};
 use crate::network::Lane;
 use crate::network::connection::Connection;
 use crate::network::pool::{Pool, bootstrap_id, pause};
+use crate::properties::warn;
 use crate::types::BrokerId;
 
 /// A client of one cluster. Producers, consumers and admin handles share its connections; a clone is another handle of
@@ -66,6 +67,7 @@ impl Client {
     /// of them answered.
     pub async fn connect(config: ClientConfig) -> Result<Self> {
         config.validate()?;
+        warn(&config.warnings());
         let config = Arc::new(config);
         let inner = Arc::new(Inner {
             pool: Pool::new(Arc::clone(&config))?,

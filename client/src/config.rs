@@ -1,22 +1,41 @@
 //! The settings that every part of a client shares. Defaults are Kafka's; differences are said.
+mod from_properties;
+
 use std::time::Duration;
 
+pub(crate) use self::from_properties::CLIENT_SETTINGS;
 use crate::backoff::ExponentialBackoff;
 use crate::error::{Error, Result};
 
-/// Where the cluster is, and how patient to be with it.
+/// Which addresses of a name are tried (`client.dns.lookup`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DnsLookup {
+    /// All of them, one after the other.
+    #[default]
+    UseAllDnsIps,
+    /// As before, and the bootstrap servers by their canonical names, which Kerberos needs behind an alias.
+    ResolveCanonicalBootstrapServersOnly,
+}
+
+/// Where the cluster is, and how patient to be with it. Every field is Kafka's setting of that name; see
+/// [`ClientConfig::from_properties`] to read them from a file.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// `bootstrap.servers`: the addresses (`host:port`) to find the cluster by. Required.
+    /// `bootstrap.servers`: the addresses (`host:port`) to find the cluster by. Required; each once. Two or three, so that
+    /// one that is down does not matter.
     pub bootstrap_servers: Vec<String>,
-    /// `client.id`: who we are, for the brokers' logs and quotas. Default: empty.
+    /// `client.id`: who we are, for the brokers' logs and quotas; at most 32767 bytes. Default: empty.
     pub client_id: String,
-    /// `request.timeout.ms`: how long an answer may take from when the request was written. Default: 30 s.
+    /// `request.timeout.ms`: how long an answer may take from when the request was written; then the connection is closed,
+    /// and what was in flight may or may not have been done. Default: 30 s.
     pub request_timeout: Duration,
-    /// `default.api.timeout.ms`: how long a call may take in all, with its retries. Default: 60 s.
+    /// `default.api.timeout.ms`: how long a call of a consumer or of [`Admin`](crate::Admin) may take in all, with its
+    /// retries. A producer has `max.block.ms`. Default: 60 s.
     pub default_api_timeout: Duration,
-    /// `retry.backoff.ms`: the first pause before a retry; it doubles. Default: 100 ms.
+    /// `retry.backoff.ms`: the first pause before a retry; it doubles, 20 % up or down. Above the maximum, every pause is
+    /// the maximum. Default: 100 ms.
     pub retry_backoff: Duration,
     /// `retry.backoff.max.ms`: the longest pause before a retry. Default: 1 s.
     pub retry_backoff_max: Duration,
@@ -31,11 +50,23 @@ pub struct ClientConfig {
     pub socket_connection_setup_timeout_max: Duration,
     /// `connections.max.idle.ms`: a connection without traffic is closed after this. Default: 540 s; `None`: never.
     pub connections_max_idle: Option<Duration>,
-    /// `metadata.max.age.ms`: metadata is refreshed after this at the latest. Default: 300 s.
+    /// `metadata.max.age.ms`: metadata is refreshed after this at the latest. New partitions are seen as late as this; a
+    /// short time is a load on the brokers. Default: 300 s.
     pub metadata_max_age: Duration,
+    /// `metadata.max.idle.ms`: a topic that no record was sent to for so long is no longer kept up to date. At least 5 s.
+    /// Default: 300 s. Has no effect yet.
+    pub metadata_max_idle: Duration,
+    /// `client.dns.lookup`: which addresses of a name are tried. Default: all.
+    pub client_dns_lookup: DnsLookup,
+    /// `bootstrap.resolve.timeout.ms`: how long the names of the bootstrap servers may not resolve (KIP-909). Default: 0,
+    /// the first failed round is the error of the first call.
+    pub bootstrap_resolve_timeout: Duration,
+    /// `enable.metrics.push`: send metrics to the brokers (KIP-714). Default: false, and not Kafka's true; true is refused,
+    /// as it cannot be done yet.
+    pub enable_metrics_push: bool,
     /// `client.rack`: where we are, to read from the nearest replica (KIP-392). Default: empty.
     pub client_rack: String,
-    /// The longest response to accept, in bytes. Ours; default: 100 MiB.
+    /// `max.response.bytes`: the longest response to accept. Ours; default: 100 MiB.
     pub max_response_bytes: usize,
 }
 
@@ -54,6 +85,10 @@ impl Default for ClientConfig {
             socket_connection_setup_timeout_max: Duration::from_secs(30),
             connections_max_idle: Some(Duration::from_secs(540)),
             metadata_max_age: Duration::from_secs(300),
+            metadata_max_idle: Duration::from_secs(300),
+            client_dns_lookup: DnsLookup::UseAllDnsIps,
+            bootstrap_resolve_timeout: Duration::ZERO,
+            enable_metrics_push: false,
             client_rack: String::new(),
             max_response_bytes: 100 << 20,
         }
@@ -83,9 +118,9 @@ impl ClientConfig {
             }
         }
         if self.client_id.len() > i16::MAX as usize {
-            return Err(invalid("client.id", "…", "it is longer than 32767 bytes"));
+            return Err(invalid("client.id", "…", "it must be at most 32767 bytes"));
         }
-        Ok(())
+        self.check_numbers()
     }
 
     pub(crate) fn reconnect(&self) -> ExponentialBackoff {
@@ -110,7 +145,7 @@ fn invalid(key: &str, value: &str, reason: &str) -> Error {
 
 /// The host and port of `host:port` or `[v6]:port`.
 pub(crate) fn split_address(address: &str) -> Result<(String, u16)> {
-    let bad = || invalid("bootstrap.servers", address, "an address is host:port, or [address]:port for IPv6");
+    let bad = || invalid("bootstrap.servers", address, "it must be host:port, or [address]:port for IPv6");
     let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
     let host = match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').ok_or_else(bad)?,

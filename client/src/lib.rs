@@ -8,6 +8,7 @@ mod error;
 mod metadata;
 mod network;
 mod producer;
+mod properties;
 mod types;
 
 pub use admin::{
@@ -15,9 +16,10 @@ pub use admin::{
     TransactionDescription, TransactionListing,
 };
 pub use client::Client;
-pub use config::ClientConfig;
+pub use config::{ClientConfig, DnsLookup};
 pub use consumer::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecords, PartitionRecords, RecordsOf, StartOffset,
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecords, GroupProtocol, PartitionAssignor, PartitionRecords,
+    RecordsOf, StartOffset,
 };
 pub use error::{Certainty, Class, Error, Result};
 pub use metadata::{Broker, ClusterSnapshot, Partition, Topic};

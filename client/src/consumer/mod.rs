@@ -27,9 +27,11 @@ use self::subscription::SubscriptionState;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::network::Lane;
+use crate::properties::warn;
 use crate::types::TopicPartition;
 
-pub use config::{AutoOffsetReset, ConsumerConfig};
+pub(crate) use config::CONSUMER_SETTINGS;
+pub use config::{AutoOffsetReset, ConsumerConfig, GroupProtocol, PartitionAssignor};
 pub use record::{ConsumerRecords, PartitionRecords, RecordsOf};
 pub use subscription::StartOffset;
 
@@ -97,6 +99,7 @@ impl Consumer {
     /// [`Error::Config`] naming a setting that is not valid.
     pub fn new(client: &Client, config: ConsumerConfig) -> Result<Self> {
         config.validate(client.config())?;
+        warn(&config.warnings(client.config()));
         let settings = (config.auto_offset_reset, config.isolation_level, config.prefetch_memory_bytes);
         let state = SubscriptionState::new(settings, client.config().retry(), fastrand::Rng::new());
         let shared = Arc::new(Shared {

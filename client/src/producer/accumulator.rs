@@ -1,5 +1,5 @@
 //! Records that wait to be sent, in batches by partition.
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ pub(crate) struct Limits {
     pub(crate) memory: usize,
     pub(crate) max_request_size: usize,
     pub(crate) ignore_keys: bool,
+    /// Records without a key go less often where batches queue up.
+    pub(crate) adaptive: bool,
     pub(crate) mode: Mode,
 }
 
@@ -79,6 +81,8 @@ pub(crate) struct RecordAccumulator {
     pub(crate) new_members: Vec<PartitionKey>,
     rng: fastrand::Rng,
     generation: u64,
+    /// Leaders in this rack get the records without a key (KIP-1123).
+    pub(crate) rack: Option<String>,
 }
 
 #[derive(Debug)]
@@ -95,6 +99,7 @@ pub(crate) struct PartitionQueue {
     pub(crate) sequence: PartitionSequence,
     pub(crate) membership: Membership,
     leader: Option<BrokerId>,
+    near: bool,
 }
 
 impl RecordAccumulator {
@@ -116,6 +121,7 @@ impl RecordAccumulator {
             new_members: Vec::new(),
             rng,
             generation: 0,
+            rack: None,
         }
     }
 
@@ -151,6 +157,17 @@ impl RecordAccumulator {
         let names: Vec<_> = self.topics.iter().map(|t| Arc::clone(&t.name)).collect();
         for topic in names.iter().filter_map(|name| snapshot.topic(name)).filter(|t| t.error.is_none()) {
             self.update_topic(topic);
+        }
+        self.update_racks(snapshot);
+    }
+
+    /// Takes over which leaders are in our rack.
+    pub(crate) fn update_racks(&mut self, snapshot: &ClusterSnapshot) {
+        let Some(rack) = &self.rack else { return };
+        let near: HashSet<BrokerId> =
+            snapshot.brokers().filter(|b| b.rack.as_ref() == Some(rack)).map(|b| b.id).collect();
+        for queue in self.topics.iter_mut().flat_map(|t| &mut t.partitions) {
+            queue.near = queue.leader.is_some_and(|leader| near.contains(&leader));
         }
     }
 
@@ -249,7 +266,8 @@ impl RecordAccumulator {
             (None, Some(key)) if !self.limits.ignore_keys => partition_of_key(key, count),
             _ => {
                 let TopicQueues { sticky, partitions, .. } = queues;
-                sticky.choose(&mut self.rng, count, |i| partitions.get(i).map_or(UNAVAILABLE, PartitionQueue::load))
+                let adaptive = self.limits.adaptive;
+                sticky.choose(&mut self.rng, count, |i| partitions.get(i).map_or(UNAVAILABLE, |p| p.load(adaptive)))
             }
         };
         Some(PartitionKey { topic, partition })
@@ -417,11 +435,12 @@ impl Ready {
     }
 }
 
-const UNAVAILABLE: Load = Load { available: false, queued: 0 };
+const UNAVAILABLE: Load = Load { available: false, near: false, queued: 0 };
 
 impl PartitionQueue {
-    fn load(&self) -> Load {
-        Load { available: self.leader.is_some(), queued: self.batches.len() }
+    fn load(&self, adaptive: bool) -> Load {
+        let queued = if adaptive { self.batches.len() } else { 0 };
+        Load { available: self.leader.is_some(), near: self.near, queued }
     }
 
     /// Takes away the identities of batches that wait, so that they get new ones. Returns those that may be in the log
@@ -447,6 +466,7 @@ impl Default for PartitionQueue {
             sequence: PartitionSequence::default(),
             membership: Membership::None,
             leader: None,
+            near: false,
         }
     }
 }

@@ -12,6 +12,7 @@ fn limits() -> Limits {
         memory: 1000,
         max_request_size: 1 << 20,
         ignore_keys: false,
+        adaptive: true,
         mode: Mode::Idempotent,
     }
 }
@@ -200,5 +201,50 @@ fn upper_bound_holds() {
         );
         batch.try_append(1, i64::MAX, record.key, record.value, record.headers).unwrap();
         assert!(batch.len() <= upper_bound(&record), "{size}");
+    }
+}
+
+/// Partitions that records without a key go to, of 200 batches.
+fn chosen(accumulator: &mut RecordAccumulator) -> BTreeSet<usize> {
+    let mut chosen = BTreeSet::new();
+    for _ in 0..200 {
+        let record = ProducerRecord { value: Some(b"v"), ..ProducerRecord::new("t") };
+        chosen.insert(accumulator.partition_for(&record).unwrap().partition);
+        accumulator.topics[0].sticky.appended(1000, 1, false);
+    }
+    chosen
+}
+
+#[test]
+fn records_without_a_key_stay_in_our_rack_where_a_leader_is() {
+    use crate::metadata::{Asked, Metadata};
+    use ottla_protocol::messages::metadata::{MetadataResponse, MetadataResponseBroker};
+    let mut accumulator = accumulator(limits());
+    assert_eq!(chosen(&mut accumulator), BTreeSet::from([0, 1, 2]), "3 has no leader");
+    let broker =
+        |node_id, rack: &str| MetadataResponseBroker { node_id, host: "h".into(), port: 9092, rack: Some(rack.into()) };
+    let answer = MetadataResponse { brokers: vec![broker(1, "a"), broker(2, "b")], ..Default::default() };
+    let snapshot = Metadata::default().update(12, Asked::Some, answer).unwrap();
+    for (rack, partitions) in [("a", vec![0, 1]), ("b", vec![2]), ("c", vec![0, 1, 2])] {
+        accumulator.rack = Some(rack.into());
+        accumulator.update_racks(&snapshot);
+        assert_eq!(chosen(&mut accumulator), BTreeSet::from_iter(partitions), "{rack}");
+    }
+}
+
+#[test]
+fn without_adaptive_partitioning_a_long_queue_does_not_count() {
+    for adaptive in [true, false] {
+        let mut accumulator = accumulator(Limits { adaptive, memory: 1 << 20, ..limits() });
+        for _ in 0..100 {
+            append(&mut accumulator, start(), 0);
+        }
+        let mut at_the_long_one = 0;
+        for _ in 0..300 {
+            let record = ProducerRecord { value: Some(b"v"), ..ProducerRecord::new("t") };
+            at_the_long_one += usize::from(accumulator.partition_for(&record).unwrap().partition == 0);
+            accumulator.topics[0].sticky.appended(1000, 1, false);
+        }
+        assert_eq!(at_the_long_one > 50, !adaptive, "{at_the_long_one} of 300");
     }
 }

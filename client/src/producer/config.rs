@@ -3,7 +3,10 @@ use std::time::Duration;
 
 use ottla_protocol::compression::Compression;
 
+use crate::config::CLIENT_SETTINGS;
+use crate::consumer::CONSUMER_SETTINGS;
 use crate::error::{Error, Result};
+use crate::properties::{INT, Known, LONG, Number, Property, check, unknown};
 
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,42 +32,59 @@ impl Acks {
     }
 }
 
-/// How records are gathered, sent and retried.
+/// How records are gathered, sent and retried. Every field is Kafka's setting of that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProducerConfig {
-    /// `acks`: when a write counts as done. Default: all.
+    /// `acks`: when a write counts as done. Default: all. With less a record that was acknowledged can be lost, and
+    /// idempotence is off.
     pub acks: Acks,
     /// `enable.idempotence`: retries neither double nor swap records. Needs `acks=all`, retries, and at most 5 requests in
-    /// flight. Default: on where the other settings allow it.
+    /// flight: asked for without them it is an error, not asked for it gives way with a warning. Default: on where the
+    /// other settings allow it.
     pub enable_idempotence: Option<bool>,
-    /// `max.in.flight.requests.per.connection`. Above 1 without idempotence, retries may swap batches. Default: 5.
+    /// `max.in.flight.requests.per.connection`. At least 1; with idempotence at most 5, which is what brokers remember.
+    /// Above 1 without idempotence, retries may swap batches. Default: 5.
     pub max_in_flight_requests_per_connection: usize,
-    /// `retries`: how often a batch is sent again. `delivery_timeout` is the better limit. Default: no limit.
+    /// `retries`: how often a batch is sent again. `delivery_timeout` is the better limit; 0 turns idempotence off.
+    /// Default: 2147483647.
     pub retries: u32,
     /// `linger.ms`: how long a batch waits for more records. Default: 5 ms.
     pub linger: Duration,
-    /// `batch.size`: how many bytes a batch has, before compression; a single larger record gets its own. Default: 16 KiB.
+    /// `batch.size`: how many bytes a batch has, before compression; a single larger record gets its own, and with 0 every
+    /// record does. Default: 16 KiB.
     pub batch_size: usize,
     /// `buffer.memory`: how many bytes may wait or be in flight; `send` waits for room. Default: 32 MiB.
     pub buffer_memory: usize,
     /// `max.block.ms`: how long one call may wait for metadata, memory or a coordinator. Default: 60 s.
     pub max_block: Duration,
-    /// `max.request.size`: the largest record, before compression, and the largest request of more than one batch.
-    /// Default: 1 MiB.
+    /// `max.request.size`: the largest record, before compression, and the largest request of more than one batch. The
+    /// topic's `max.message.bytes` must allow it too. Default: 1 MiB.
     pub max_request_size: usize,
     /// `delivery.timeout.ms`: how long a record may take from `send` to its outcome. At least `linger` +
-    /// `request.timeout.ms`. Default: 120 s.
+    /// `request.timeout.ms`: the default is raised to that with a warning, any other value below it is an error.
+    /// Default: 120 s.
     pub delivery_timeout: Duration,
     /// `compression.type`. Default: none.
     pub compression: Compression,
-    /// `compression.{gzip,lz4,zstd}.level`. Default: Kafka's default of the codec.
+    /// `compression.{gzip,lz4,zstd}.level`, of the codec that is chosen: gzip 1 to 9 or -1, lz4 1 to 17, zstd -131072 to 22.
+    /// Default: Kafka's default of the codec (-1, 9, 3).
     pub compression_level: Option<i32>,
     /// `partitioner.ignore.keys`: records with keys go anywhere too. Default: false.
     pub partitioner_ignore_keys: bool,
-    /// `transactional.id`: who this producer is across restarts. Default: none.
+    /// `partitioner.adaptive.partitioning.enable`: records without a key go less often where batches queue up.
+    /// Default: true.
+    pub partitioner_adaptive_partitioning_enable: bool,
+    /// `partitioner.availability.timeout.ms`: records without a key keep away from a broker that took nothing for so long.
+    /// Default: 0, off. Has no effect yet.
+    pub partitioner_availability_timeout: Duration,
+    /// `partitioner.rack.aware`: records without a key go to leaders in `client.rack` where there are any (KIP-1123).
+    /// Default: false.
+    pub partitioner_rack_aware: bool,
+    /// `transactional.id`: who this producer is across restarts; one process alone may use it. Default: none.
     pub transactional_id: Option<String>,
-    /// `transaction.timeout.ms`: the broker aborts a transaction that is open for longer. Default: 60 s.
+    /// `transaction.timeout.ms`: the broker aborts a transaction that is open for longer, and refuses more than its
+    /// `transaction.max.timeout.ms`, 15 minutes by default. Default: 60 s.
     pub transaction_timeout: Duration,
 }
 
@@ -80,62 +100,223 @@ impl Default for ProducerConfig {
             buffer_memory: 32 << 20,
             max_block: Duration::from_secs(60),
             max_request_size: 1 << 20,
-            delivery_timeout: Duration::from_secs(120),
+            delivery_timeout: DELIVERY_TIMEOUT,
             compression: Compression::None,
             compression_level: None,
             partitioner_ignore_keys: false,
+            partitioner_adaptive_partitioning_enable: true,
+            partitioner_availability_timeout: Duration::ZERO,
+            partitioner_rack_aware: false,
             transactional_id: None,
             transaction_timeout: Duration::from_secs(60),
         }
     }
 }
 
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// `client.md` §1.2 and §1.3.
+const NUMBERS: &[Number] = &[
+    ("max.in.flight.requests.per.connection", 1, INT),
+    ("retries", 0, INT),
+    ("linger.ms", 0, LONG),
+    ("batch.size", 0, INT),
+    ("buffer.memory", 0, LONG),
+    ("max.block.ms", 0, LONG),
+    ("max.request.size", 0, INT),
+    ("delivery.timeout.ms", 0, INT),
+    ("compression.gzip.level", -1, 9),
+    ("compression.lz4.level", 1, 17),
+    ("compression.zstd.level", -131_072, 22),
+    ("partitioner.availability.timeout.ms", 0, LONG),
+    ("transaction.timeout.ms", 1, INT),
+];
+
+pub(crate) const PRODUCER_SETTINGS: Known = Known {
+    owner: "ProducerConfig",
+    keys: &[
+        "acks",
+        "enable.idempotence",
+        "max.in.flight.requests.per.connection",
+        "retries",
+        "linger.ms",
+        "batch.size",
+        "buffer.memory",
+        "max.block.ms",
+        "max.request.size",
+        "delivery.timeout.ms",
+        "compression.type",
+        "compression.gzip.level",
+        "compression.lz4.level",
+        "compression.zstd.level",
+        "partitioner.class",
+        "partitioner.ignore.keys",
+        "partitioner.adaptive.partitioning.enable",
+        "partitioner.availability.timeout.ms",
+        "partitioner.rack.aware",
+        "transactional.id",
+        "transaction.timeout.ms",
+        "transaction.two.phase.commit.enable",
+    ],
+};
+
+/// The setting with the level of a codec.
+fn level_key(compression: Compression) -> Option<&'static str> {
+    match compression {
+        Compression::Gzip => Some("compression.gzip.level"),
+        Compression::Lz4 => Some("compression.lz4.level"),
+        Compression::Zstd => Some("compression.zstd.level"),
+        _ => None,
+    }
+}
+
 impl ProducerConfig {
+    /// Reads settings by Kafka's names, such as the lines of a `producer.properties`. Settings of
+    /// [`ClientConfig`](crate::ClientConfig) are passed over: it reads them from the same lines.
+    ///
+    /// ```
+    /// # fn main() -> ottla_client::Result<()> {
+    /// use ottla_client::{ClientConfig, ProducerConfig};
+    ///
+    /// let lines = [("bootstrap.servers", "localhost:9092"), ("linger.ms", "20"), ("compression.type", "zstd")];
+    /// let (client, producer) = (ClientConfig::from_properties(lines)?, ProducerConfig::from_properties(lines)?);
+    /// assert_eq!(producer.linger.as_millis(), 20);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] for the first value that is not valid, and for a name that is not a producer's, with the nearest
+    /// one.
+    pub fn from_properties<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let mut config = Self::default();
+        let mut levels = Vec::new();
+        for (key, value) in properties {
+            let property = Property::new(key, value, NUMBERS);
+            if key.starts_with("compression.") && key.ends_with(".level") && PRODUCER_SETTINGS.keys.contains(&key) {
+                levels.push((key, property.integer::<i32>()?));
+            } else if !config.set(property)? && !CLIENT_SETTINGS.keys.contains(&key) {
+                return Err(unknown(property, &PRODUCER_SETTINGS, &[&CONSUMER_SETTINGS, &CLIENT_SETTINGS]));
+            }
+        }
+        let key = level_key(config.compression);
+        config.compression_level = levels.into_iter().find(|(level, _)| Some(*level) == key).map(|(_, level)| level);
+        if let Some(level) = config.compression_level {
+            check_level(config.compression, level)?;
+        }
+        Ok(config)
+    }
+
+    /// Whether the key is one of ours.
+    fn set(&mut self, property: Property<'_>) -> Result<bool> {
+        match property.key {
+            "acks" => {
+                self.acks = property.one_of(&[
+                    ("all", Acks::All),
+                    ("-1", Acks::All),
+                    ("1", Acks::Leader),
+                    ("0", Acks::None),
+                ])?;
+            }
+            "enable.idempotence" => self.enable_idempotence = Some(property.boolean()?),
+            "max.in.flight.requests.per.connection" => {
+                self.max_in_flight_requests_per_connection = property.integer()?;
+            }
+            "retries" => self.retries = property.integer()?,
+            "linger.ms" => self.linger = property.millis()?,
+            "batch.size" => self.batch_size = property.integer()?,
+            "buffer.memory" => self.buffer_memory = property.integer()?,
+            "max.block.ms" => self.max_block = property.millis()?,
+            "max.request.size" => self.max_request_size = property.integer()?,
+            "delivery.timeout.ms" => self.delivery_timeout = property.millis()?,
+            "compression.type" => {
+                self.compression = property.one_of(&[
+                    ("none", Compression::None),
+                    ("gzip", Compression::Gzip),
+                    ("snappy", Compression::Snappy),
+                    ("lz4", Compression::Lz4),
+                    ("zstd", Compression::Zstd),
+                ])?;
+            }
+            "partitioner.class" if property.value.is_empty() => {}
+            "partitioner.class" => return Err(property.invalid("it is for classes of the Java client: leave it out")),
+            "partitioner.ignore.keys" => self.partitioner_ignore_keys = property.boolean()?,
+            "partitioner.adaptive.partitioning.enable" => {
+                self.partitioner_adaptive_partitioning_enable = property.boolean()?;
+            }
+            "partitioner.availability.timeout.ms" => self.partitioner_availability_timeout = property.millis()?,
+            "partitioner.rack.aware" => self.partitioner_rack_aware = property.boolean()?,
+            "transactional.id" => self.transactional_id = Some(property.text()),
+            "transaction.timeout.ms" => self.transaction_timeout = property.millis()?,
+            "transaction.two.phase.commit.enable" if property.boolean()? => {
+                return Err(property.invalid("Kafka has not released it (KIP-939): it must be false"));
+            }
+            "transaction.two.phase.commit.enable" => {}
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Checks every setting, alone and together.
     ///
     /// # Errors
     /// [`Error::Config`] naming the first that is not valid.
     pub fn validate(&self, request_timeout: Duration) -> Result<()> {
-        if self.max_in_flight_requests_per_connection == 0 {
-            return Err(invalid("max.in.flight.requests.per.connection", 0, "it must be at least 1"));
-        }
-        if self.delivery_timeout < self.linger + request_timeout {
-            let reason = format!(
-                "it must be at least linger.ms + request.timeout.ms, {} ms",
-                (self.linger + request_timeout).as_millis()
-            );
-            return Err(invalid("delivery.timeout.ms", self.delivery_timeout.as_millis(), &reason));
+        self.check_numbers()?;
+        let least = self.linger.saturating_add(request_timeout);
+        if self.delivery_timeout < least && self.delivery_timeout != DELIVERY_TIMEOUT {
+            let range = format!("it must be at least linger.ms + request.timeout.ms, {} ms", least.as_millis());
+            return Err(Error::config("delivery.timeout.ms", self.delivery_timeout.as_millis(), range));
         }
         self.validate_idempotence()?;
         let Some(id) = &self.transactional_id else { return Ok(()) };
         if id.is_empty() {
-            return Err(invalid("transactional.id", "", "it may be left out, but not be empty"));
+            return Err(Error::config("transactional.id", "", "it may be left out, but not be empty"));
         }
         if !self.is_idempotent() {
-            return Err(invalid("transactional.id", id, "transactions need enable.idempotence"));
-        }
-        if !(1..=i32::MAX as u128).contains(&self.transaction_timeout.as_millis()) {
-            let value = self.transaction_timeout.as_millis();
-            return Err(invalid("transaction.timeout.ms", value, "it must be from 1 to 2147483647"));
+            return Err(Error::config("transactional.id", id, "transactions need enable.idempotence"));
         }
         Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<()> {
+        let in_flight = self.max_in_flight_requests_per_connection;
+        check(NUMBERS, "max.in.flight.requests.per.connection", in_flight)?;
+        check(NUMBERS, "retries", self.retries)?;
+        for (key, bytes) in [
+            ("batch.size", self.batch_size),
+            ("buffer.memory", self.buffer_memory),
+            ("max.request.size", self.max_request_size),
+        ] {
+            check(NUMBERS, key, bytes)?;
+        }
+        for (key, duration) in [
+            ("linger.ms", self.linger),
+            ("max.block.ms", self.max_block),
+            ("delivery.timeout.ms", self.delivery_timeout),
+            ("partitioner.availability.timeout.ms", self.partitioner_availability_timeout),
+            ("transaction.timeout.ms", self.transaction_timeout),
+        ] {
+            check(NUMBERS, key, duration.as_millis())?;
+        }
+        self.compression_level.map_or(Ok(()), |level| check_level(self.compression, level))
     }
 
     fn validate_idempotence(&self) -> Result<()> {
         let in_flight = self.max_in_flight_requests_per_connection;
         // Kafka refuses more than 5 even when idempotence was not asked for: the broker remembers 5 batches.
-        if in_flight > 5 && self.enable_idempotence != Some(false) {
-            let reason = "it must be at most 5 with enable.idempotence; turn that off, or lower this";
-            return Err(invalid("max.in.flight.requests.per.connection", in_flight, reason));
+        if in_flight > 5 && self.enable_idempotence.unwrap_or_else(|| self.is_idempotent()) {
+            let range = "it must be at most 5 with enable.idempotence; turn that off, or lower this";
+            return Err(Error::config("max.in.flight.requests.per.connection", in_flight, range));
         }
         if self.enable_idempotence != Some(true) {
             return Ok(());
         }
         if self.acks != Acks::All {
-            return Err(invalid("acks", self.acks.code(), "it must be all with enable.idempotence"));
+            return Err(Error::config("acks", self.acks.code(), "it must be all with enable.idempotence"));
         }
         if self.retries == 0 {
-            return Err(invalid("retries", 0, "it must be above 0 with enable.idempotence"));
+            return Err(Error::config("retries", 0, "it must be above 0 with enable.idempotence"));
         }
         Ok(())
     }
@@ -145,10 +326,36 @@ impl ProducerConfig {
     pub fn is_idempotent(&self) -> bool {
         self.enable_idempotence.unwrap_or(self.acks == Acks::All && self.retries > 0)
     }
+
+    /// The default gives way to a longer `request.timeout.ms`.
+    pub(crate) fn effective_delivery_timeout(&self, request_timeout: Duration) -> Duration {
+        self.delivery_timeout.max(self.linger.saturating_add(request_timeout))
+    }
+
+    /// What is taken otherwise than it was given.
+    pub(crate) fn warnings(&self, request_timeout: Duration) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.enable_idempotence.is_none() && !self.is_idempotent() {
+            let why = if self.retries == 0 { "retries is 0" } else { "acks is not all" };
+            warnings.push(format!("enable.idempotence is off, because {why}: records can be doubled, swapped or lost"));
+        }
+        let effective = self.effective_delivery_timeout(request_timeout);
+        if effective != self.delivery_timeout {
+            let ms = effective.as_millis();
+            warnings.push(format!("delivery.timeout.ms is raised to linger.ms + request.timeout.ms, {ms} ms"));
+        }
+        warnings
+    }
 }
 
-fn invalid(key: &str, value: impl ToString, reason: &str) -> Error {
-    Error::config(key, value, reason)
+fn check_level(compression: Compression, level: i32) -> Result<()> {
+    match level_key(compression) {
+        Some(key) if key == "compression.gzip.level" && level == 0 => {
+            Err(Error::config(key, level, "it must be a number from 1 to 9, or -1"))
+        }
+        Some(key) => check(NUMBERS, key, level),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -29,10 +29,12 @@ use self::sequence::Mode;
 use self::transaction::TransactionManager;
 use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::properties::warn;
 use crate::types::TopicPartition;
 
 pub(crate) use control::init_transactional;
 
+pub(crate) use config::PRODUCER_SETTINGS;
 pub use config::{Acks, ProducerConfig};
 pub use delivery::Delivery;
 pub use partitioner::{murmur2, partition_of_key};
@@ -103,7 +105,9 @@ impl Producer {
     }
 
     pub(crate) fn start(client: &Client, config: ProducerConfig) -> Result<Self> {
-        config.validate(client.config().request_timeout)?;
+        let request_timeout = client.config().request_timeout;
+        config.validate(request_timeout)?;
+        warn(&config.warnings(request_timeout));
         let mode = match (&config.transactional_id, config.is_idempotent()) {
             (Some(_), _) => Mode::Transactional,
             (None, true) => Mode::Idempotent,
@@ -115,6 +119,7 @@ impl Producer {
             memory: config.buffer_memory,
             max_request_size: config.max_request_size,
             ignore_keys: config.partitioner_ignore_keys,
+            adaptive: config.partitioner_adaptive_partitioning_enable,
             mode,
         };
         let transactions = config.transactional_id.clone().map(|id| {
@@ -124,10 +129,12 @@ impl Producer {
             mode,
             acks_all: config.acks == Acks::All,
             retries: config.retries,
-            delivery_timeout: config.delivery_timeout,
+            delivery_timeout: config.effective_delivery_timeout(request_timeout),
             backoff: client.config().retry(),
         };
-        let accumulator = RecordAccumulator::new(limits, fastrand::Rng::new());
+        let mut accumulator = RecordAccumulator::new(limits, fastrand::Rng::new());
+        let rack = &client.config().client_rack;
+        accumulator.rack = (config.partitioner_rack_aware && !rack.is_empty()).then(|| rack.clone());
         let state = State::new(accumulator, transactions, settings, fastrand::Rng::new());
         let shared = Arc::new(Shared {
             client: client.clone(),
@@ -226,7 +233,11 @@ impl Producer {
             changes.mark_unchanged();
             let topic = client.await_topic(record.topic, true, deadline).await?;
             let exists = record.partition.is_none_or(|p| topic.partition(p).is_some());
-            self.0.shared.lock().accumulator.update_topic(&topic);
+            {
+                let accumulator = &mut self.0.shared.lock().accumulator;
+                accumulator.update_topic(&topic);
+                accumulator.update_racks(&client.cluster());
+            }
             if exists && !topic.partitions.is_empty() {
                 return Ok(());
             }

@@ -46,6 +46,8 @@ pub(crate) struct StickyPartition {
 pub(crate) struct Load {
     /// It has a leader.
     pub(crate) available: bool,
+    /// The leader is in our rack.
+    pub(crate) near: bool,
     /// Batches that wait in its queue.
     pub(crate) queued: usize,
 }
@@ -70,7 +72,11 @@ impl StickyPartition {
     }
 
     fn switch(&mut self, rng: &mut fastrand::Rng, partitions: usize, load: impl Fn(usize) -> Load) -> usize {
-        let loads: Vec<Load> = (0..partitions).map(load).collect();
+        let mut loads: Vec<Load> = (0..partitions).map(load).collect();
+        // KIP-1123: those that are near, if there are any.
+        if loads.iter().any(|l| l.available && l.near) {
+            loads.iter_mut().for_each(|l| l.available &= l.near);
+        }
         let any_available = loads.iter().any(|l| l.available);
         let longest = loads.iter().filter(|l| l.available).map(|l| l.queued).max().unwrap_or(0);
         // A partition with a shorter queue is likelier; one without a leader is only taken when there is no other.
@@ -120,7 +126,7 @@ mod tests {
     #[test]
     fn the_sticky_partition_changes_when_a_batch_is_full() {
         let mut rng = fastrand::Rng::with_seed(1);
-        let idle = |_| Load { available: true, queued: 0 };
+        let idle = |_| Load { available: true, near: false, queued: 0 };
         let mut sticky = StickyPartition::default();
         let first = sticky.choose(&mut rng, 100, idle);
         sticky.appended(99, 100, true);
@@ -138,9 +144,9 @@ mod tests {
     fn short_queues_are_likelier_and_missing_leaders_avoided() {
         let mut rng = fastrand::Rng::with_seed(2);
         let load = |i| match i {
-            0 => Load { available: true, queued: 3 },
-            1 => Load { available: true, queued: 0 },
-            _ => Load { available: false, queued: 0 },
+            0 => Load { available: true, near: false, queued: 3 },
+            1 => Load { available: true, near: false, queued: 0 },
+            _ => Load { available: false, near: false, queued: 0 },
         };
         let mut counts = [0; 3];
         for _ in 0..10_000 {
@@ -148,7 +154,15 @@ mod tests {
         }
         assert_eq!(counts[2], 0);
         assert!((1_700..2_300).contains(&counts[0]), "one in five: {counts:?}");
-        let none = |_| Load { available: false, queued: 0 };
+        let none = |_| Load { available: false, near: false, queued: 0 };
         assert!(StickyPartition::default().choose(&mut rng, 3, none) < 3);
+    }
+    #[test]
+    fn leaders_in_our_rack_are_taken_where_there_are_any() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let load = |i| Load { available: i != 2, near: i > 1, queued: 0 };
+        for _ in 0..100 {
+            assert_eq!(StickyPartition::default().choose(&mut rng, 4, load), 3, "2 is near and has no leader");
+        }
     }
 }

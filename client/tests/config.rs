@@ -1,0 +1,361 @@
+//! Every setting: its default, what it may be, and what is said of anything else.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::field_reassign_with_default, reason = "a test")]
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ottla_client::{Client, ClientConfig, ConsumerConfig, Error, Producer, ProducerConfig, Result};
+
+/// A row of a table of settings: Kafka's key, its default, other values that are fine, values that are not.
+type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+
+/// Lines of a file, and the key that is refused.
+type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+
+const LONG: &str = "9223372036854775807";
+const OVER_LONG: &str = "9223372036854775808";
+const INT: &str = "2147483647";
+const OVER_INT: &str = "2147483648";
+
+const CLIENT: &[Row] = &[
+    (
+        "bootstrap.servers",
+        "a:1",
+        &["a:1,b:2", "[::1]:9092", " a:1 , b:1 "],
+        &["", "a", "a:0", "a:x", "::1:9092", "a:1,a:1"],
+    ),
+    ("client.id", "", &["shop"], &[]),
+    ("client.dns.lookup", "use_all_dns_ips", &["resolve_canonical_bootstrap_servers_only"], &["default", ""]),
+    ("bootstrap.resolve.timeout.ms", "0", &["1", LONG], &["-1", OVER_LONG, "x"]),
+    ("request.timeout.ms", "30000", &["0", INT], &["-1", OVER_INT, "1.5"]),
+    ("default.api.timeout.ms", "60000", &["0", INT], &["-1", OVER_INT, ""]),
+    ("retry.backoff.ms", "100", &["0", "1000"], &["-1", OVER_LONG]),
+    ("retry.backoff.max.ms", "1000", &["100", LONG], &["-1", OVER_LONG]),
+    ("reconnect.backoff.ms", "50", &["0", "7"], &["-1", OVER_LONG]),
+    ("reconnect.backoff.max.ms", "1000", &["0", LONG], &["-1", OVER_LONG]),
+    ("socket.connection.setup.timeout.ms", "10000", &["0", "30000"], &["-1", OVER_LONG]),
+    ("socket.connection.setup.timeout.max.ms", "30000", &["10000", LONG], &["-1", OVER_LONG]),
+    ("connections.max.idle.ms", "540000", &["-1", "0", LONG], &["-2", OVER_LONG]),
+    ("metadata.max.age.ms", "300000", &["0", LONG], &["-1", OVER_LONG]),
+    ("metadata.max.idle.ms", "300000", &["5000", LONG], &["4999", "-1", OVER_LONG]),
+    ("client.rack", "", &["eu-1a"], &[]),
+    ("enable.metrics.push", "false", &[], &["true", "yes"]),
+    ("max.response.bytes", "104857600", &["1", INT], &["0", OVER_INT]),
+];
+
+const PRODUCER: &[Row] = &[
+    ("acks", "all", &["0", "1"], &["2", "-2", "", "none"]),
+    ("max.in.flight.requests.per.connection", "5", &["1", "4"], &["0", "-1", "6", OVER_INT]),
+    ("retries", "2147483647", &["0", "1"], &["-1", OVER_INT]),
+    ("linger.ms", "5", &["0", "90000"], &["-1", OVER_LONG, "5ms"]),
+    ("batch.size", "16384", &["0", INT], &["-1", OVER_INT]),
+    ("buffer.memory", "33554432", &["0", LONG], &["-1", OVER_LONG]),
+    ("max.block.ms", "60000", &["0", LONG], &["-1", OVER_LONG]),
+    ("max.request.size", "1048576", &["0", INT], &["-1", OVER_INT]),
+    ("delivery.timeout.ms", "120000", &["30005", INT], &["30004", "0", "-1", OVER_INT]),
+    ("compression.type", "none", &["gzip", "snappy", "lz4", "zstd"], &["brotli", ""]),
+    ("partitioner.class", "", &[], &["org.apache.kafka.clients.producer.RoundRobinPartitioner"]),
+    ("partitioner.ignore.keys", "false", &["true", "TRUE"], &["1", ""]),
+    ("partitioner.adaptive.partitioning.enable", "true", &["false"], &["no"]),
+    ("partitioner.availability.timeout.ms", "0", &["1", LONG], &["-1", OVER_LONG]),
+    ("partitioner.rack.aware", "false", &["true"], &["yes"]),
+    ("transaction.timeout.ms", "60000", &["1", INT], &["0", "-1", OVER_INT]),
+    ("transaction.two.phase.commit.enable", "false", &[], &["true", "x"]),
+];
+
+const CONSUMER: &[Row] = &[
+    ("group.protocol", "classic", &["consumer", "auto", "CONSUMER"], &["streams", ""]),
+    (
+        "partition.assignment.strategy",
+        "range,cooperative-sticky",
+        &["sticky", "roundrobin,range"],
+        &["", "range,range", "best"],
+    ),
+    ("session.timeout.ms", "45000", &["3001", INT], &["0", "-1", OVER_INT]),
+    ("heartbeat.interval.ms", "3000", &["0", "44999"], &["45000", "-1", OVER_INT]),
+    ("max.poll.interval.ms", "300000", &["1", INT], &["0", "-1", OVER_INT]),
+    ("max.poll.records", "500", &["1", INT], &["0", "-1", OVER_INT]),
+    ("auto.commit.interval.ms", "5000", &["0", INT], &["-1", OVER_INT]),
+    (
+        "auto.offset.reset",
+        "latest",
+        &["earliest", "none", "by_duration:PT0S", "by_duration:P1DT2H3M4.5S"],
+        &["by_duration:-PT1S", "by_duration:PT-1S", "by_duration:", "error", ""],
+    ),
+    ("isolation.level", "read_uncommitted", &["read_committed"], &["serializable"]),
+    ("fetch.min.bytes", "1", &["0", INT], &["-1", OVER_INT]),
+    ("fetch.max.wait.ms", "500", &["0", "29999"], &["30000", "-1", OVER_INT]),
+    ("fetch.max.bytes", "52428800", &["0", INT], &["-1", OVER_INT]),
+    ("max.partition.fetch.bytes", "1048576", &["0", "67108864"], &["-1", OVER_INT]),
+    ("check.crcs", "true", &["false"], &["off"]),
+    ("exclude.internal.topics", "true", &["false"], &["off"]),
+    ("allow.auto.create.topics", "true", &["false"], &["off"]),
+    ("prefetch.memory.bytes", "67108864", &["1048576", LONG], &["1048575", "-1", OVER_LONG]),
+];
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn client(key: &str, value: &str) -> Result<String> {
+    let mut lines = vec![(key, value)];
+    if key != "bootstrap.servers" {
+        lines.push(("bootstrap.servers", "a:1"));
+    }
+    if key == "reconnect.backoff.ms" {
+        lines.push(("reconnect.backoff.max.ms", "1000"));
+    }
+    let config = ClientConfig::from_properties(lines)?;
+    config.validate()?;
+    Ok(format!("{config:?}"))
+}
+
+fn producer(key: &str, value: &str) -> Result<String> {
+    let config = ProducerConfig::from_properties([(key, value)])?;
+    config.validate(REQUEST_TIMEOUT)?;
+    Ok(format!("{config:?}"))
+}
+
+fn consumer(key: &str, value: &str) -> Result<String> {
+    let config = ConsumerConfig::from_properties([(key, value)])?;
+    config.validate(&ClientConfig::new("a:1"))?;
+    Ok(format!("{config:?}"))
+}
+
+fn walk(table: &[Row], read: fn(&str, &str) -> Result<String>, default: &str) {
+    for (key, by_default, fine, bad) in table {
+        assert_eq!(read(key, by_default).as_deref().unwrap(), default, "the default of {key}");
+        for value in *fine {
+            let other = read(key, value).unwrap_or_else(|error| panic!("{key} = {value}: {error}"));
+            assert_ne!(other, default, "{key} = {value} changes something");
+        }
+        for value in *bad {
+            match read(key, value) {
+                Err(Error::Config { key: named, range, .. }) => {
+                    assert_eq!(named, *key, "{value}");
+                    assert!(range.starts_with("it ") || range.contains("must be"), "{key} = {value}: {range}");
+                }
+                other => panic!("{key} = {value}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_common_setting_has_its_default_and_its_range() {
+    let default = ClientConfig::new("a:1");
+    // bootstrap.servers has no default; the row's first value stands for it.
+    walk(CLIENT, client, &format!("{default:?}"));
+    let long = "x".repeat(32_768);
+    assert!(client("client.id", &long[1..]).is_ok());
+    assert!(matches!(client("client.id", &long), Err(Error::Config { key, .. }) if key == "client.id"));
+}
+
+#[test]
+fn every_producer_setting_has_its_default_and_its_range() {
+    walk(PRODUCER, producer, &format!("{:?}", ProducerConfig::default()));
+}
+
+#[test]
+fn every_consumer_setting_has_its_default_and_its_range() {
+    walk(CONSUMER, consumer, &format!("{:?}", ConsumerConfig::default()));
+}
+
+fn refused<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)> + Clone, producer: bool) -> Option<String> {
+    let client = ClientConfig::new("a:1");
+    let result = if producer {
+        ProducerConfig::from_properties(lines).and_then(|c| c.validate(REQUEST_TIMEOUT))
+    } else {
+        ConsumerConfig::from_properties(lines).and_then(|c| c.validate(&client))
+    };
+    match result {
+        Err(Error::Config { key, .. }) => Some(key),
+        Err(other) => panic!("{other}"),
+        Ok(()) => None,
+    }
+}
+
+#[test]
+fn settings_of_producers_that_contradict_each_other_name_the_one_to_change() {
+    let explicit = ("enable.idempotence", "true");
+    let off = ("enable.idempotence", "false");
+    let rows: &[Case<'_>] = &[
+        (&[explicit], None),
+        (&[explicit, ("acks", "1")], Some("acks")),
+        (&[explicit, ("acks", "0")], Some("acks")),
+        (&[explicit, ("retries", "0")], Some("retries")),
+        (&[explicit, ("max.in.flight.requests.per.connection", "6")], Some("max.in.flight.requests.per.connection")),
+        (&[("max.in.flight.requests.per.connection", "6")], Some("max.in.flight.requests.per.connection")),
+        (&[off, ("max.in.flight.requests.per.connection", "6"), ("acks", "1"), ("retries", "0")], None),
+        (&[("acks", "1")], None),
+        (&[("transactional.id", "")], Some("transactional.id")),
+        (&[("transactional.id", "t")], None),
+        (&[("transactional.id", "t"), off], Some("transactional.id")),
+        (&[("transactional.id", "t"), ("acks", "1")], Some("transactional.id")),
+        (&[("compression.type", "gzip"), ("compression.gzip.level", "9")], None),
+        (&[("compression.type", "gzip"), ("compression.gzip.level", "-1")], None),
+        (&[("compression.type", "gzip"), ("compression.gzip.level", "0")], Some("compression.gzip.level")),
+        (&[("compression.gzip.level", "10")], Some("compression.gzip.level")),
+        (&[("compression.type", "lz4"), ("compression.lz4.level", "17")], None),
+        (&[("compression.type", "lz4"), ("compression.lz4.level", "0")], Some("compression.lz4.level")),
+        (&[("compression.lz4.level", "18")], Some("compression.lz4.level")),
+        (&[("compression.type", "zstd"), ("compression.zstd.level", "-131072")], None),
+        (&[("compression.zstd.level", "-131073")], Some("compression.zstd.level")),
+        (&[("compression.zstd.level", "23")], Some("compression.zstd.level")),
+    ];
+    for (lines, key) in rows {
+        assert_eq!(refused(lines.iter().copied(), true).as_deref(), *key, "{lines:?}");
+    }
+}
+
+#[test]
+fn the_level_of_the_chosen_codec_counts() {
+    let lines = [("compression.gzip.level", "1"), ("compression.zstd.level", "7"), ("compression.type", "zstd")];
+    assert_eq!(ProducerConfig::from_properties(lines).unwrap().compression_level, Some(7));
+    assert_eq!(ProducerConfig::from_properties(lines[..2].to_vec()).unwrap().compression_level, None);
+}
+
+#[test]
+fn settings_of_consumers_that_contradict_each_other_name_the_one_to_change() {
+    let new = ("group.protocol", "consumer");
+    let long = "x".repeat(250);
+    let rows: &[Case<'_>] = &[
+        (&[("group.id", "")], Some("group.id")),
+        (&[("group.id", "g")], None),
+        (&[("enable.auto.commit", "true")], Some("enable.auto.commit")),
+        (&[("enable.auto.commit", "true"), ("group.id", "g")], None),
+        (&[("enable.auto.commit", "false")], None),
+        (&[("max.partition.fetch.bytes", "67108865")], Some("prefetch.memory.bytes")),
+        (&[("group.instance.id", "node-1.a_B")], None),
+        (&[("group.instance.id", &long[1..])], None),
+        (&[("group.instance.id", &long)], Some("group.instance.id")),
+        (&[("group.instance.id", "")], Some("group.instance.id")),
+        (&[("group.instance.id", ".")], Some("group.instance.id")),
+        (&[("group.instance.id", "..")], Some("group.instance.id")),
+        (&[("group.instance.id", "a b")], Some("group.instance.id")),
+        (&[("group.remote.assignor", "uniform")], Some("group.remote.assignor")),
+        (&[("group.remote.assignor", "uniform"), new], None),
+        (&[new], None),
+        (&[("session.timeout.ms", "3000")], Some("heartbeat.interval.ms")),
+        (&[new, ("session.timeout.ms", "10000")], Some("session.timeout.ms")),
+        (&[new, ("heartbeat.interval.ms", "1000")], Some("heartbeat.interval.ms")),
+        (&[new, ("partition.assignment.strategy", "range")], Some("partition.assignment.strategy")),
+    ];
+    for (lines, key) in rows {
+        assert_eq!(refused(lines.iter().copied(), false).as_deref(), *key, "{lines:?}");
+    }
+    let java =
+        "org.apache.kafka.clients.consumer.RangeAssignor, org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+    let by_class = ConsumerConfig::from_properties([("partition.assignment.strategy", java)]).unwrap();
+    assert_eq!(by_class, ConsumerConfig::default());
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_told_what_was_meant() {
+    let text = |result: Result<String>| result.unwrap_err().to_string();
+    for (key, meant) in [
+        ("bootstrap.server", "did you mean bootstrap.servers?"),
+        ("request_timeout_ms", "did you mean request.timeout.ms?"),
+        ("Client.Id", "did you mean client.id?"),
+        ("metadata.max.age", "did you mean metadata.max.age.ms?"),
+        ("colour", "there is no such setting in ClientConfig"),
+        ("metric.reporters", "classes of the Java client"),
+    ] {
+        assert!(text(client(key, "1")).contains(meant), "{key}: {}", text(client(key, "1")));
+    }
+    assert!(text(producer("linger", "1")).contains("did you mean linger.ms?"));
+    assert!(text(producer("ack", "1")).contains("did you mean acks?"));
+    assert!(text(producer("group.id", "g")).contains("it is a setting of ConsumerConfig, not of ProducerConfig"));
+    assert!(text(consumer("acks", "1")).contains("it is a setting of ProducerConfig, not of ConsumerConfig"));
+    assert!(text(consumer("max.poll.record", "1")).contains("did you mean max.poll.records?"));
+    // It may have been a password under a wrong name.
+    assert!(!text(client("sasl.passwort", "hunter2")).contains("hunter2"));
+}
+
+#[test]
+fn one_file_serves_the_client_and_its_producer() {
+    let lines = [("bootstrap.servers", "a:1"), ("acks", "1"), ("client.id", "shop")];
+    assert_eq!(ClientConfig::from_properties(lines).unwrap().client_id, "shop");
+    assert_eq!(ProducerConfig::from_properties(lines).unwrap().acks, ottla_client::Acks::Leader);
+}
+
+#[test]
+fn values_set_in_code_have_the_same_ranges() {
+    let mut config = ClientConfig::new("a:1");
+    config.request_timeout = Duration::MAX;
+    assert!(config.validate().unwrap_err().to_string().contains("it must be a number from 0 to 2147483647"));
+    let mut config = ClientConfig::new("a:1");
+    config.metadata_max_idle = Duration::from_secs(1);
+    assert!(config.validate().unwrap_err().to_string().starts_with("metadata.max.idle.ms = \"1000\" is not valid"));
+    let mut config = ProducerConfig::default();
+    config.linger = Duration::MAX;
+    assert!(config.validate(REQUEST_TIMEOUT).is_err());
+    let mut config = ConsumerConfig::default();
+    config.max_poll_interval = Duration::ZERO;
+    assert!(config.validate(&ClientConfig::new("a:1")).is_err());
+}
+
+#[test]
+fn only_the_first_reconnect_backoff_means_no_growth() {
+    let config =
+        ClientConfig::from_properties([("bootstrap.servers", "a:1"), ("reconnect.backoff.ms", "7000")]).unwrap();
+    assert_eq!(config.reconnect_backoff_max, Duration::from_secs(7));
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn warnings(&self, about: &str) -> usize {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains("WARN") && line.contains(about)).count()
+    }
+}
+
+/// One warning each, when a client or producer is made, and none for the defaults.
+#[tokio::test]
+async fn what_is_taken_otherwise_than_given_is_warned_of_once() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let broker = ottla_testkit::Broker::builder().start().await.unwrap();
+    let connect = |config: ClientConfig| Client::connect(config);
+
+    let quiet = connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let _producer = Producer::new(&quiet, ProducerConfig::default()).unwrap();
+    assert_eq!(lines.warnings(""), 0);
+
+    let mut config = ClientConfig::new(&broker.bootstrap());
+    config.retry_backoff = Duration::from_secs(5);
+    config.socket_connection_setup_timeout = Duration::from_secs(60);
+    config.request_timeout = Duration::from_secs(200);
+    let client = connect(config).await.unwrap();
+    assert_eq!(lines.warnings("retry.backoff.ms is 5000 ms, above retry.backoff.max.ms"), 1);
+    assert_eq!(lines.warnings("socket.connection.setup.timeout.ms is 60000 ms"), 1);
+
+    let mut config = ProducerConfig::default();
+    config.retries = 0;
+    let _producer = Producer::new(&client, config).unwrap();
+    assert_eq!(lines.warnings("enable.idempotence is off, because retries is 0"), 1);
+    assert_eq!(lines.warnings("delivery.timeout.ms is raised to linger.ms + request.timeout.ms, 200005 ms"), 1);
+
+    let only_first = [("bootstrap.servers", "a:1"), ("reconnect.backoff.ms", "7")];
+    ClientConfig::from_properties(only_first).unwrap();
+    assert_eq!(lines.warnings("reconnect.backoff.max.ms is not set"), 1);
+
+    let mut config = ConsumerConfig::default();
+    config.group_id = Some("g".into());
+    config.max_poll_interval = Duration::from_secs(600);
+    let _consumer = ottla_client::Consumer::new(&client, config).unwrap();
+    assert_eq!(lines.warnings("below max.poll.interval.ms"), 1);
+    assert_eq!(lines.warnings(""), 6);
+}
