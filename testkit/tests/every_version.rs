@@ -190,6 +190,18 @@ fn members(asker: &mut Asker) {
         // Versions below 4 would wait for the members the versions before them left behind.
         Some(if version < 4 { request.with_member_id(text("unknown")) } else { request })
     });
+    for epoch in [0, 1, -1, -2] {
+        let beat = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(text("consumers")))
+            .with_member_id(text("m"))
+            .with_member_epoch(epoch)
+            .with_rebalance_timeout_ms(1000)
+            .with_topic_partitions(Some(Vec::new()))
+            .with_subscribed_topic_names(Some(vec![topic()]));
+        asker.ask(some(beat));
+    }
+    let described = vec![GroupId(text("consumers")), GroupId(text("unknown"))];
+    asker.ask(some(ConsumerGroupDescribeRequest::default().with_group_ids(described)));
     asker.ask(some(SyncGroupRequest::default().with_group_id(group())));
     asker.ask(some(HeartbeatRequest::default().with_group_id(group())));
     asker.ask(|version| {
@@ -254,7 +266,7 @@ fn administration(asker: &mut Asker) {
 
 #[test]
 fn every_api_answers_in_every_version_of_every_kafka() {
-    for (version, least) in [("0.11", 21), ("1.1", 22), ("2.1", 24), ("2.8", 26), ("3.9", 29), ("4.0", 29), ("4.1", 29)]
+    for (version, least) in [("0.11", 21), ("1.1", 22), ("2.1", 24), ("2.8", 26), ("3.9", 29), ("4.0", 31), ("4.1", 31)]
     {
         let now = Instant::now();
         let cluster = Broker::builder().topic("t", 1).as_version(version).build(now, 1_700_000_000_000).unwrap();

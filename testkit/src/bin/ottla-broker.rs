@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use ottla_testkit::Broker;
+use tracing_subscriber::EnvFilter;
 
 const USAGE: &str = "\
 usage: ottla-broker [--nodes N] [--port P] [--as-version V] [--topic NAME:PARTITIONS]...
@@ -12,7 +13,8 @@ usage: ottla-broker [--nodes N] [--port P] [--as-version V] [--topic NAME:PARTIT
   --as-version V   Kafka version to play, 0.11 to 4.1 (4.1)
   --topic NAME:N   create a topic with N partitions; may be repeated
 
-Listens on 127.0.0.1 only, keeps everything in memory, runs until ctrl-c.";
+Listens on 127.0.0.1 only, keeps everything in memory, runs until ctrl-c. Prints a line `ready: ADDRESSES` when
+clients may come; requests it refuses are warnings on standard error (RUST_LOG=debug says more).";
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_testkit::BrokerBuilder)>, String> {
     let mut builder = Broker::builder();
@@ -39,6 +41,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_te
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
     let parsed = parse(std::env::args().skip(1)).map_err(|reason| format!("{reason}\n\n{USAGE}"))?;
     let Some((port, builder)) = parsed else {
         println!("{USAGE}");

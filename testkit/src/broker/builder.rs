@@ -137,6 +137,25 @@ impl BrokerBuilder {
         self
     }
 
+    /// `group.consumer.session.timeout.ms`: a member of a consumer group (KIP-848) that is silent for so long is out.
+    /// Default 45 s.
+    pub fn consumer_session_timeout(mut self, timeout: Duration) -> Self {
+        self.config.consumer_session_timeout = timeout;
+        self
+    }
+
+    /// `group.consumer.heartbeat.interval.ms`: what members of a consumer group (KIP-848) are told. Default 5 s.
+    pub fn consumer_heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.config.consumer_heartbeat_interval = interval;
+        self
+    }
+
+    /// `group.max.size` and `group.consumer.max.size`: most members of a group. Default unlimited.
+    pub fn group_max_size(mut self, members: usize) -> Self {
+        self.config.group_max_size = members;
+        self
+    }
+
     /// Seed of everything random: topic ids, session ids, the cluster id.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;

@@ -146,6 +146,10 @@ impl Cluster {
         self.started_ms.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX))
     }
 
+    pub(crate) fn random_uuid(&mut self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.rng.u128(..).to_be_bytes()).into_uuid()
+    }
+
     pub(crate) fn sequence_rules(&self) -> SequenceRules {
         SequenceRules {
             unknown_producer_may_start_anywhere: self.config.version.at_least(2, 5),

@@ -60,6 +60,12 @@ pub(crate) struct ClusterConfig {
     pub(crate) group_initial_rebalance_delay: Duration,
     pub(crate) group_min_session_timeout: Duration,
     pub(crate) group_max_session_timeout: Duration,
+    /// `group.consumer.session.timeout.ms`.
+    pub(crate) consumer_session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub(crate) consumer_heartbeat_interval: Duration,
+    /// `group.max.size` and `group.consumer.max.size`.
+    pub(crate) group_max_size: usize,
     pub(crate) seed: u64,
 }
 
@@ -80,6 +86,9 @@ impl Default for ClusterConfig {
             group_initial_rebalance_delay: Duration::ZERO,
             group_min_session_timeout: Duration::from_secs(6),
             group_max_session_timeout: Duration::from_secs(1800),
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
+            group_max_size: i32::MAX as usize,
             seed: 0x0771_a000,
         }
     }

@@ -8,6 +8,7 @@ use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 use super::ErrorCode;
 use super::cluster::{Call, Cluster, ConnectionId, Outcome};
 use super::group::classic::ClassicGroup;
+use super::group::consumer::ConsumerGroup;
 use super::group::exchange::{Answer, Speaker};
 use super::handlers::{join_group, sync_group};
 use super::offsets::Committer;
@@ -20,6 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     pub(crate) classic: BTreeMap<String, ClassicGroup>,
+    pub(crate) consumer: BTreeMap<String, ConsumerGroup>,
     waiting: HashMap<ConnectionId, Head>,
     answered: HashMap<ConnectionId, Reply>,
     /// No group has anything to do before this.
@@ -29,6 +31,12 @@ pub(crate) struct Groups {
 impl Groups {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.next
+    }
+
+    /// Notes when a consumer group has something to do; call after every use of one.
+    pub(crate) fn note_due(&mut self, name: &str) {
+        let due = self.consumer.get(name).and_then(ConsumerGroup::poll_timeout);
+        self.next = [self.next, due].into_iter().flatten().min();
     }
 
     pub(crate) fn disconnect(&mut self, connection: ConnectionId) {
@@ -102,6 +110,13 @@ impl Cluster {
             }
             self.settle_group(name);
         }
+        let names: Vec<String> = self.groups.consumer.keys().cloned().collect();
+        for name in &names {
+            if let Some(group) = self.groups.consumer.get_mut(name) {
+                group.tick(now);
+            }
+            self.groups.note_due(name);
+        }
     }
 
     /// Whether a committer may commit offsets of `group`: `unknown` is the error for a member of a group that is not.
@@ -115,6 +130,10 @@ impl Cluster {
     ) -> Result<(), ErrorCode> {
         if let Some(classic) = self.groups.classic.get_mut(group) {
             return classic.commit(call.now, speaker, transactional);
+        }
+        if let Some(consumer) = self.groups.consumer.get(group) {
+            let Speaker { member_id, instance_id, generation } = speaker;
+            return consumer.commit(member_id, instance_id, generation, transactional, call.version);
         }
         let committer = Committer { generation: speaker.generation, member_id: speaker.member_id };
         self.offsets.check(group, committer, unknown)

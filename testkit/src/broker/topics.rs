@@ -92,7 +92,7 @@ impl Cluster {
         let rules = self.sequence_rules();
         let partitions =
             (0..).zip(replicas).map(|(index, replicas)| Partition::new(index, replicas, rules)).collect::<Vec<_>>();
-        let id = uuid::Builder::from_random_bytes(self.rng.u128(..).to_be_bytes()).into_uuid();
+        let id = self.random_uuid();
         self.topics.insert(new.name.clone(), Topic { id, partitions, config });
         self.topic_ids.insert(id, new.name.clone());
         self.settle_leaders(&new.name);

@@ -30,6 +30,11 @@ impl KafkaVersion {
         self.at_least(4, 0).then_some(2)
     }
 
+    /// Finalized level of the feature `group.version`: the consumer group protocol (KIP-848); `None` before 4.0.
+    pub(crate) fn group_version(self) -> Option<i16> {
+        self.at_least(4, 0).then_some(1)
+    }
+
     /// What ApiVersions lists for `api`; `None` if this version of Kafka does not have it.
     pub(crate) fn listed(self, api: ApiKey) -> Option<(i16, i16)> {
         let row = TABLE.iter().find(|row| row.api == api)?;
@@ -90,7 +95,8 @@ const fn row(api: ApiKey, max: &'static [((u16, u16), i16)]) -> Row {
     Row { api, max }
 }
 
-/// From the history of Kafka's message schemas. An API is listed only when the broker answers it.
+/// From the history of Kafka's message schemas; a version they mark as unstable is not listed. An API is listed only
+/// when the broker answers it.
 const TABLE: &[Row] = &[
     row(
         ApiKey::Produce,
@@ -133,10 +139,9 @@ const TABLE: &[Row] = &[
             ((2, 2), 5),
             ((2, 8), 6),
             ((3, 0), 7),
-            ((3, 6), 8),
+            ((3, 5), 8),
             ((3, 9), 9),
             ((4, 0), 10),
-            ((4, 1), 11),
         ],
     ),
     row(
@@ -153,13 +158,10 @@ const TABLE: &[Row] = &[
             ((4, 0), 13),
         ],
     ),
-    row(
-        ApiKey::OffsetCommit,
-        &[((0, 11), 3), ((2, 0), 4), ((2, 1), 6), ((2, 3), 7), ((2, 4), 8), ((3, 5), 9), ((4, 1), 10)],
-    ),
+    row(ApiKey::OffsetCommit, &[((0, 11), 3), ((2, 0), 4), ((2, 1), 6), ((2, 3), 7), ((2, 4), 8), ((3, 7), 9)]),
     row(
         ApiKey::OffsetFetch,
-        &[((0, 11), 3), ((2, 0), 4), ((2, 1), 5), ((2, 4), 6), ((2, 5), 7), ((3, 0), 8), ((3, 5), 9), ((4, 1), 10)],
+        &[((0, 11), 3), ((2, 0), 4), ((2, 1), 5), ((2, 4), 6), ((2, 5), 7), ((3, 0), 8), ((3, 7), 9)],
     ),
     row(ApiKey::FindCoordinator, &[((0, 11), 1), ((2, 0), 2), ((2, 4), 3), ((3, 0), 4), ((3, 8), 5), ((3, 9), 6)]),
     row(
@@ -177,7 +179,7 @@ const TABLE: &[Row] = &[
     row(ApiKey::DeleteRecords, &[((0, 11), 0), ((2, 0), 1), ((2, 5), 2)]),
     row(ApiKey::InitProducerId, &[((0, 11), 0), ((2, 0), 1), ((2, 4), 2), ((2, 5), 3), ((2, 7), 4), ((3, 8), 5)]),
     row(ApiKey::OffsetForLeaderEpoch, &[((0, 11), 0), ((2, 0), 1), ((2, 1), 2), ((2, 3), 3), ((2, 8), 4)]),
-    row(ApiKey::AddPartitionsToTxn, &[((0, 11), 0), ((2, 0), 1), ((2, 7), 2), ((2, 8), 3), ((3, 5), 4), ((3, 8), 5)]),
+    row(ApiKey::AddPartitionsToTxn, &[((0, 11), 0), ((2, 0), 1), ((2, 7), 2), ((2, 8), 3), ((3, 6), 4), ((3, 8), 5)]),
     row(ApiKey::AddOffsetsToTxn, &[((0, 11), 0), ((2, 0), 1), ((2, 7), 2), ((2, 8), 3), ((3, 8), 4)]),
     row(ApiKey::EndTxn, &[((0, 11), 0), ((2, 0), 1), ((2, 7), 2), ((2, 8), 3), ((3, 8), 4), ((4, 0), 5)]),
     row(ApiKey::TxnOffsetCommit, &[((0, 11), 0), ((2, 0), 1), ((2, 1), 2), ((2, 5), 3), ((3, 8), 4), ((4, 0), 5)]),
@@ -186,6 +188,8 @@ const TABLE: &[Row] = &[
     row(ApiKey::DescribeCluster, &[((2, 8), 0), ((3, 7), 1), ((4, 0), 2)]),
     row(ApiKey::DescribeProducers, &[((2, 8), 0)]),
     row(ApiKey::DescribeTransactions, &[((3, 0), 0)]),
+    row(ApiKey::ConsumerGroupHeartbeat, &[((3, 7), 0), ((4, 0), 1)]),
+    row(ApiKey::ConsumerGroupDescribe, &[((3, 8), 0), ((4, 0), 1)]),
     row(ApiKey::ListTransactions, &[((3, 0), 0), ((3, 8), 1), ((4, 1), 2)]),
 ];
 

@@ -1,4 +1,7 @@
 //! Groups with members.
 
+pub(crate) mod assignor;
 pub(crate) mod classic;
+pub(crate) mod consumer;
 pub(crate) mod exchange;
+pub(crate) mod reconcile;

@@ -19,18 +19,21 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: ApiVersionsReq
         return ApiVersionsResponse::default().with_error_code(code(&result));
     }
     let mut response = listed(cluster);
-    if call.version >= 3
-        && let Some(level) = cluster.config.version.transaction_version()
-    {
-        let name = || text("transaction.version");
-        let finalized = FinalizedFeatureKey::default()
-            .with_name(name())
-            .with_min_version_level(level)
-            .with_max_version_level(level);
-        let supported = SupportedFeatureKey::default().with_name(name()).with_min_version(0).with_max_version(level);
-        response.supported_features = vec![supported];
-        response.finalized_features = vec![finalized];
-        response.finalized_features_epoch = 1;
+    if call.version >= 3 {
+        let version = cluster.config.version;
+        let features =
+            [("group.version", version.group_version()), ("transaction.version", version.transaction_version())];
+        for (name, level) in features.into_iter().filter_map(|(name, level)| Some((name, level?))) {
+            let finalized = FinalizedFeatureKey::default()
+                .with_name(text(name))
+                .with_min_version_level(level)
+                .with_max_version_level(level);
+            let supported =
+                SupportedFeatureKey::default().with_name(text(name)).with_min_version(0).with_max_version(level);
+            response.supported_features.push(supported);
+            response.finalized_features.push(finalized);
+            response.finalized_features_epoch = 1;
+        }
     }
     response
 }

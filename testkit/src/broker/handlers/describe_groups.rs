@@ -17,7 +17,9 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: DescribeGroups
 fn describe(cluster: &Cluster, call: &Call, group: GroupId) -> DescribedGroup {
     let checked = call.fails_whole().and_then(|()| cluster.check_coordinator(call.node, GROUP, &group.0));
     let classic = cluster.groups.classic.get(group.0.as_str());
-    let known = classic.is_some() || cluster.offsets.has(&group.0);
+    // ConsumerGroupDescribe tells of the groups of the other protocol.
+    let other = cluster.groups.consumer.contains_key(group.0.as_str());
+    let known = !other && (classic.is_some() || cluster.offsets.has(&group.0));
     // From v6 on an unknown group is an error, before it was a dead one (KIP-1043).
     let checked = checked.and(if known || call.version < 6 { Ok(()) } else { Err(ErrorCode::GroupIdNotFound) });
     let described = DescribedGroup::default().with_error_code(code(&checked)).with_group_id(group);

@@ -26,11 +26,8 @@ pub(super) fn handle(
         let refused = JoinGroupResponse::default().with_error_code(error.code()).with_member_id(text(member_id));
         return Outcome::Reply(head.reply(nameless(call.version, refused.with_generation_id(-1))));
     }
-    let fresh_id = format!(
-        "{}-{}",
-        call.client_id.as_str(),
-        uuid::Builder::from_random_bytes(cluster.rng.u128(..).to_be_bytes()).into_uuid()
-    );
+    let fresh_id = format!("{}-{}", call.client_id.as_str(), cluster.random_uuid());
+    cluster.groups.consumer.remove(&group);
     let delay = cluster.config.group_initial_rebalance_delay;
     let classic = cluster.groups.classic.entry(group.clone()).or_insert_with(|| ClassicGroup::new(delay));
     let joined = classic.join(call.now, connection, &read(call, request), fresh_id);
@@ -50,6 +47,11 @@ fn admit(cluster: &Cluster, call: &Call, request: &JoinGroupRequest) -> Result<(
     let timeout = Duration::from_millis(u64::try_from(request.session_timeout_ms).unwrap_or(0));
     if !(cluster.config.group_min_session_timeout..=cluster.config.group_max_session_timeout).contains(&timeout) {
         return Err(ErrorCode::InvalidSessionTimeout);
+    }
+    // Members of the two protocols in one group, as Kafka has while it migrates, are not played here.
+    let consumers = cluster.groups.consumer.get(request.group_id.0.as_str());
+    if consumers.is_some_and(|group| !group.members.is_empty()) {
+        return Err(ErrorCode::InconsistentGroupProtocol);
     }
     // A member id nobody gave out, of a group nobody knows.
     let known = cluster.groups.classic.contains_key(request.group_id.0.as_str());

@@ -3,6 +3,8 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
@@ -68,6 +70,8 @@ pub(crate) fn dispatch(cluster: &mut Cluster, call: &Call, connection: Connectio
         Body::OffsetFetch(request) => reply!(offset_fetch, request),
         Body::FindCoordinator(request) => reply!(find_coordinator, request),
         Body::DescribeGroups(request) => reply!(describe_groups, request),
+        Body::ConsumerGroupHeartbeat(request) => reply!(consumer_group_heartbeat, request),
+        Body::ConsumerGroupDescribe(request) => reply!(consumer_group_describe, request),
         Body::ListGroups(request) => reply!(list_groups, request),
         Body::CreateTopics(request) => reply!(create_topics, request),
         Body::DeleteTopics(request) => reply!(delete_topics, request),

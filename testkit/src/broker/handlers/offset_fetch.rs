@@ -25,7 +25,9 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: OffsetFetchReq
             let topics = group.topics.map(|topics| {
                 topics.into_iter().map(|topic| (topic.name.0.to_string(), topic.partition_indexes)).collect()
             });
-            let found = look_up(cluster, call, &group.group_id.0, topics, stable);
+            let reader = group.member_id.as_ref().map(|id| id.as_str());
+            let found = admit(cluster, &group.group_id.0, reader, group.member_epoch)
+                .and_then(|()| look_up(cluster, call, &group.group_id.0, topics, stable));
             let response =
                 OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_error_code(code(&found));
             response.with_topics(found.unwrap_or_default().into_iter().map(batched_topic).collect())
@@ -38,6 +40,14 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: OffsetFetchReq
     let found = look_up(cluster, call, &request.group_id.0, topics, stable);
     let response = OffsetFetchResponse::default().with_error_code(if call.version >= 2 { code(&found) } else { 0 });
     response.with_topics(found.unwrap_or_default().into_iter().map(single_topic).collect())
+}
+
+/// v9 says which member of a consumer group asks (KIP-848).
+fn admit(cluster: &Cluster, group: &str, member_id: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
+    match cluster.groups.consumer.get(group) {
+        Some(group) => group.fetch_offsets(member_id, epoch),
+        None => Ok(()),
+    }
 }
 
 fn look_up(cluster: &Cluster, call: &Call, group: &str, asked: Asked, stable: bool) -> Result<Found, ErrorCode> {

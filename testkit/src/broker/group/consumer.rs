@@ -1,0 +1,369 @@
+//! One group of the consumer protocol (KIP-848): heartbeats in, assignments out (`GroupMetadataManager.java`,
+//! `ConsumerGroup.java`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use regex_lite::Regex;
+use uuid::Uuid;
+
+use super::super::ErrorCode;
+use super::super::topics::{Refusal, Topic};
+use super::assignor::{Assignment, Assignor, Subscriber};
+use super::reconcile::{AWAY, ConsumerMember, Goal, MemberState, reconcile};
+
+/// Topics of the cluster by name.
+type Topics = BTreeMap<String, Topic>;
+
+/// A ConsumerGroupHeartbeat of a member that joins or stays. `None` means unchanged.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Beat {
+    pub(crate) member_id: String,
+    /// 0 to join.
+    pub(crate) epoch: i32,
+    pub(crate) instance_id: Option<String>,
+    pub(crate) rack_id: Option<String>,
+    pub(crate) client_id: String,
+    pub(crate) rebalance_timeout: Option<Duration>,
+    pub(crate) topics: Option<BTreeSet<String>>,
+    /// Empty removes it.
+    pub(crate) regex: Option<String>,
+    pub(crate) assignor: Option<Assignor>,
+    pub(crate) owned: Option<Assignment>,
+}
+
+/// The answer to a [`Beat`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Beaten {
+    pub(crate) member_id: String,
+    pub(crate) epoch: i32,
+    /// `None` if it did not change.
+    pub(crate) assignment: Option<Assignment>,
+}
+
+/// Limits the cluster sets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) session_timeout: Duration,
+    pub(crate) max_size: usize,
+}
+
+/// One consumer group.
+#[derive(Debug, Default)]
+pub(crate) struct ConsumerGroup {
+    /// Newer than `assignment_epoch` while the target assignment is to be computed anew.
+    pub(crate) epoch: i32,
+    pub(crate) assignment_epoch: i32,
+    pub(crate) members: BTreeMap<String, ConsumerMember>,
+    pub(crate) targets: BTreeMap<String, Assignment>,
+    /// Subscribed topics with their number of partitions, as they were when the epoch last changed.
+    shape: BTreeMap<Uuid, i32>,
+}
+
+fn refuse<T>(error: ErrorCode, reason: impl Into<String>) -> Result<T, Refusal> {
+    Err((error, reason.into()))
+}
+
+impl ConsumerGroup {
+    /// The name ListGroups and ConsumerGroupDescribe use.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.members.is_empty() {
+            "Empty"
+        } else if self.epoch > self.assignment_epoch {
+            "Assigning"
+        } else if self.members.values().any(|member| !member.is_reconciled_to(self.assignment_epoch)) {
+            "Reconciling"
+        } else {
+            "Stable"
+        }
+    }
+
+    /// When to call [`tick`](Self::tick) next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let due = |member: &ConsumerMember| [Some(member.session_ends), member.rebalance_ends];
+        self.members.values().flat_map(due).flatten().min()
+    }
+
+    /// A member joins (epoch 0) or says it is alive.
+    pub(crate) fn heartbeat(
+        &mut self,
+        now: Instant,
+        beat: &Beat,
+        topics: &Topics,
+        limits: Limits,
+    ) -> Result<Beaten, Refusal> {
+        self.check_size(beat, limits)?;
+        self.check_member(beat)?;
+        let regex = read_regex(beat.regex.as_deref())?;
+        self.replace_static(beat);
+        let old_assignor = self.preferred_assignor();
+        let is_new = !self.members.contains_key(&beat.member_id);
+        let member = self.members.entry(beat.member_id.clone()).or_insert_with(|| ConsumerMember::new(now));
+        let before = if is_new { Assignment::new() } else { member.assigned.clone() };
+        member.session_ends = now + limits.session_timeout;
+        let changed = update(member, beat, regex) || (is_new && self.epoch == 0);
+        if changed || old_assignor != self.preferred_assignor() || self.shape != self.current_shape(topics) {
+            self.epoch += 1;
+            self.shape = self.current_shape(topics);
+        }
+        self.retarget(topics);
+        self.advance(now, beat, topics, changed);
+        let member = self.members.get(&beat.member_id);
+        let (epoch, assigned) = member.map_or((0, Assignment::new()), |member| (member.epoch, member.assigned.clone()));
+        let full =
+            beat.rebalance_timeout.is_some() && (beat.topics.is_some() || beat.regex.is_some()) && beat.owned.is_some();
+        let assignment = (beat.epoch == 0 || full || assigned != before).then_some(assigned);
+        Ok(Beaten { member_id: beat.member_id.clone(), epoch, assignment })
+    }
+
+    fn check_size(&self, beat: &Beat, limits: Limits) -> Result<(), Refusal> {
+        let known = self.members.contains_key(&beat.member_id)
+            || beat.instance_id.as_deref().is_some_and(|instance| self.member_of(instance).is_some());
+        if !known && self.members.len() >= limits.max_size {
+            let reason = format!("The group already has its maximum of {} members.", limits.max_size);
+            return refuse(ErrorCode::GroupMaxSizeReached, reason);
+        }
+        Ok(())
+    }
+
+    fn member_of(&self, instance: &str) -> Option<&String> {
+        let mut members = self.members.iter();
+        members.find(|(_, member)| member.instance_id.as_deref() == Some(instance)).map(|(id, _)| id)
+    }
+
+    /// Who may send this heartbeat.
+    fn check_member(&self, beat: &Beat) -> Result<(), Refusal> {
+        if let Some(instance) = beat.instance_id.as_deref() {
+            let owner = self.member_of(instance);
+            if beat.epoch != 0 {
+                self.check_instance(owner, &beat.member_id, instance)?;
+            } else if let Some(member) = owner.and_then(|id| self.members.get(id))
+                && member.epoch != AWAY
+            {
+                let reason = format!("Instance id {instance} is still in use by another member.");
+                return refuse(ErrorCode::UnreleasedInstanceId, reason);
+            }
+        }
+        if beat.epoch == 0 {
+            return Ok(());
+        }
+        let Some(member) = self.members.get(&beat.member_id) else {
+            return refuse(ErrorCode::UnknownMemberId, format!("There is no member {}.", beat.member_id));
+        };
+        // The answer that carried the newer epoch may have been lost: then the previous one is good too.
+        let lost = beat.epoch < member.epoch
+            && beat.epoch == member.previous_epoch
+            && beat.owned.as_ref().is_some_and(|owned| is_subset(owned, &member.assigned));
+        if beat.epoch == member.epoch || lost {
+            return Ok(());
+        }
+        let reason = format!(
+            "Member epoch {} is not {}: the member must give up all partitions and join again.",
+            beat.epoch, member.epoch
+        );
+        refuse(ErrorCode::FencedMemberEpoch, reason)
+    }
+
+    fn check_instance(&self, owner: Option<&String>, member_id: &str, instance: &str) -> Result<(), Refusal> {
+        match owner {
+            None => refuse(ErrorCode::UnknownMemberId, format!("Instance id {instance} is unknown.")),
+            Some(owner) if owner != member_id => {
+                refuse(ErrorCode::FencedInstanceId, format!("Instance id {instance} belongs to another member."))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// A static member that comes back takes over what its former self had.
+    fn replace_static(&mut self, beat: &Beat) {
+        let Some(instance) = beat.instance_id.as_deref().filter(|_| beat.epoch == 0) else { return };
+        let Some(old) = self.member_of(instance).cloned() else { return };
+        if let Some(mut member) = self.members.remove(&old) {
+            (member.epoch, member.previous_epoch) = (0, 0);
+            self.members.insert(beat.member_id.clone(), member);
+        }
+        if let Some(target) = self.targets.remove(&old) {
+            self.targets.insert(beat.member_id.clone(), target);
+        }
+    }
+
+    /// The assignor most members want; the default if none wants any.
+    pub(crate) fn preferred_assignor(&self) -> Assignor {
+        let votes =
+            |assignor: &Assignor| self.members.values().filter(|member| member.assignor == Some(*assignor)).count();
+        // Of equals `max_by_key` takes the last: here the default.
+        Assignor::ALL.into_iter().rev().max_by_key(votes).unwrap_or(Assignor::Uniform)
+    }
+
+    fn current_shape(&self, topics: &Topics) -> BTreeMap<Uuid, i32> {
+        let wanted = |name: &String| self.members.values().any(|member| wants(member, name));
+        let subscribed = topics.iter().filter(|(name, _)| wanted(name));
+        subscribed.map(|(_, topic)| (topic.id, topic.partitions.len() as i32)).collect()
+    }
+
+    /// Computes the target assignment if the group's epoch went past it.
+    fn retarget(&mut self, topics: &Topics) {
+        if self.assignment_epoch >= self.epoch {
+            return;
+        }
+        let members: Vec<Subscriber<'_>> = self
+            .members
+            .iter()
+            .map(|(id, member)| Subscriber {
+                id,
+                instance_id: member.instance_id.as_deref(),
+                topics: subscribed(member, topics),
+                previous: self.targets.get(id),
+            })
+            .collect();
+        let targets = self.preferred_assignor().assign(&members, &self.shape);
+        self.targets = targets;
+        self.assignment_epoch = self.epoch;
+    }
+
+    /// Reconciles the member that speaks.
+    fn advance(&mut self, now: Instant, beat: &Beat, topics: &Topics, changed: bool) {
+        let others = self.members.iter().filter(|(id, _)| **id != beat.member_id);
+        let held = others
+            .flat_map(|(_, member)| member.assigned.iter().chain(&member.revoking))
+            .flat_map(|(&topic, partitions)| partitions.iter().map(move |&partition| (topic, partition)))
+            .collect();
+        let none = Assignment::new();
+        let Some(member) = self.members.get_mut(&beat.member_id) else { return };
+        if !changed && member.is_reconciled_to(self.assignment_epoch) {
+            return;
+        }
+        let goal = Goal {
+            epoch: self.assignment_epoch,
+            target: self.targets.get(&beat.member_id).unwrap_or(&none),
+            subscribed: &subscribed(member, topics),
+            subscription_changed: changed,
+            owned: beat.owned.as_ref(),
+            held: &held,
+        };
+        reconcile(member, &goal);
+        let waits = member.state == MemberState::UnrevokedPartitions;
+        member.rebalance_ends = waits.then(|| member.rebalance_ends.unwrap_or_else(|| now + member.rebalance_timeout));
+    }
+
+    /// A member leaves: for good, or (`away`, static members only) to come back.
+    pub(crate) fn leave(&mut self, member_id: &str, instance_id: Option<&str>, away: bool) -> Result<(), Refusal> {
+        if let Some(instance) = instance_id {
+            self.check_instance(self.member_of(instance), member_id, instance)?;
+        }
+        let Some(member) = self.members.get_mut(member_id) else {
+            return refuse(ErrorCode::UnknownMemberId, format!("There is no member {member_id}."));
+        };
+        if away {
+            member.epoch = AWAY;
+            member.revoking.clear();
+            member.rebalance_ends = None;
+        } else {
+            self.fence(member_id);
+        }
+        Ok(())
+    }
+
+    fn fence(&mut self, member_id: &str) {
+        self.members.remove(member_id);
+        self.targets.remove(member_id);
+        self.epoch += 1;
+    }
+
+    /// Does what is due: members that fell silent, or did not give up in time, are out.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let late = |member: &ConsumerMember| {
+            member.session_ends <= now || member.rebalance_ends.is_some_and(|ends| ends <= now)
+        };
+        let ids: Vec<String> =
+            self.members.iter().filter(|(_, member)| late(member)).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.fence(&id);
+        }
+    }
+
+    /// Whether an OffsetCommit (or TxnOffsetCommit) of this member and epoch is accepted.
+    pub(crate) fn commit(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        epoch: i32,
+        transactional: bool,
+        version: i16,
+    ) -> Result<(), ErrorCode> {
+        let anonymous = epoch == -1 && member_id.is_empty() && instance_id.is_none();
+        if (epoch < 0 && self.members.is_empty()) || (transactional && anonymous) {
+            return Ok(());
+        }
+        let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
+        if !transactional && version < 9 {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
+        match (epoch == member.epoch, transactional) {
+            (true, _) => Ok(()),
+            (false, false) => Err(ErrorCode::StaleMemberEpoch),
+            // TxnOffsetCommit knows no newer name for it up to v5.
+            (false, true) => Err(ErrorCode::IllegalGeneration),
+        }
+    }
+
+    /// Whether an OffsetFetch of this member and epoch is accepted.
+    pub(crate) fn fetch_offsets(&self, member_id: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
+        let member_id = match member_id {
+            None if epoch < 0 => return Ok(()),
+            member_id => member_id.unwrap_or_default(),
+        };
+        let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
+        if member.epoch == epoch { Ok(()) } else { Err(ErrorCode::StaleMemberEpoch) }
+    }
+}
+
+fn is_subset(part: &Assignment, whole: &Assignment) -> bool {
+    part.iter().all(|(topic, partitions)| whole.get(topic).is_some_and(|known| partitions.is_subset(known)))
+}
+
+fn read_regex(regex: Option<&str>) -> Result<Option<Regex>, Refusal> {
+    let Some(pattern) = regex.filter(|pattern| !pattern.is_empty()) else { return Ok(None) };
+    // A topic must match as a whole.
+    match Regex::new(&format!("^(?:{pattern})$")) {
+        Ok(compiled) => Ok(Some(compiled)),
+        Err(error) => {
+            refuse(ErrorCode::InvalidRegularExpression, format!("{pattern} is not a regular expression: {error}"))
+        }
+    }
+}
+
+/// Takes over what the heartbeat says; true if the subscription changed.
+fn update(member: &mut ConsumerMember, beat: &Beat, regex: Option<Regex>) -> bool {
+    let before = (member.topics.clone(), member.regex.as_ref().map(|(pattern, _)| pattern.clone()));
+    member.client_id.clone_from(&beat.client_id);
+    if beat.instance_id.is_some() {
+        member.instance_id.clone_from(&beat.instance_id);
+    }
+    if beat.rack_id.is_some() {
+        member.rack_id.clone_from(&beat.rack_id);
+    }
+    if beat.assignor.is_some() {
+        member.assignor = beat.assignor;
+    }
+    member.rebalance_timeout = beat.rebalance_timeout.unwrap_or(member.rebalance_timeout);
+    if let Some(topics) = &beat.topics {
+        member.topics.clone_from(topics);
+    }
+    if let Some(pattern) = &beat.regex {
+        member.regex = regex.map(|compiled| (pattern.clone(), compiled));
+    }
+    before != (member.topics.clone(), member.regex.as_ref().map(|(pattern, _)| pattern.clone()))
+}
+
+fn wants(member: &ConsumerMember, topic: &str) -> bool {
+    member.topics.contains(topic) || member.regex.as_ref().is_some_and(|(_, regex)| regex.is_match(topic))
+}
+
+fn subscribed(member: &ConsumerMember, topics: &Topics) -> BTreeSet<Uuid> {
+    topics.iter().filter(|(name, _)| wants(member, name)).map(|(_, topic)| topic.id).collect()
+}
+
+#[cfg(test)]
+#[path = "consumer_tests.rs"]
+mod tests;
