@@ -16,9 +16,11 @@ mod broker;
 mod certificates;
 #[cfg(feature = "docker")]
 pub mod kafka;
+mod proxy;
 
 pub use broker::{
     ApiKey, Broker, BrokerBuilder, Cluster, ConnectionId, ErrorCode, Fault, KafkaVersion, Matcher, Outcome, Reply,
     Request, Rule, RuleBuilder, StartError,
 };
 pub use certificates::{Certificate, CertificateAuthority, CertificateError};
+pub use proxy::{Direction, Link, Proxy, ProxyRule, ProxyRuleBuilder};

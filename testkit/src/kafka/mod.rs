@@ -15,6 +15,8 @@ pub use tools::{RunningTool, Tool, ToolOutput};
 
 use std::time::Duration;
 
+use crate::proxy::Proxy;
+
 /// How long a node may take to become ready on a busy machine.
 const BOOT: Duration = Duration::from_secs(120);
 
@@ -22,6 +24,7 @@ const BOOT: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Kafka {
     nodes: Vec<Node>,
+    proxy: Option<Proxy>,
 }
 
 /// What cluster to start.
@@ -34,6 +37,7 @@ pub struct KafkaBuilder {
     properties: Vec<String>,
     format_args: String,
     security: Option<Security>,
+    proxied: bool,
 }
 
 impl Kafka {
@@ -46,6 +50,7 @@ impl Kafka {
             properties: Vec::new(),
             format_args: String::new(),
             security: None,
+            proxied: false,
         }
     }
 
@@ -60,6 +65,17 @@ impl Kafka {
     /// When the cluster was started without [`KafkaBuilder::security`] and the listener is not `Plaintext`.
     pub fn bootstrap_of(&self, listener: Listener) -> String {
         self.nodes.iter().map(|node| node.address_of(listener)).collect::<Vec<_>>().join(",")
+    }
+
+    /// What stands before the nodes: link `i` before the node `i + 1`.
+    ///
+    /// # Panics
+    /// When the cluster was started without [`KafkaBuilder::proxied`].
+    pub fn proxy(&self) -> &Proxy {
+        match &self.proxy {
+            Some(proxy) => proxy,
+            None => panic!("there is no proxy; see KafkaBuilder::proxied"),
+        }
     }
 
     /// The nodes in the order of their ids, which start at 1.
@@ -110,6 +126,13 @@ impl KafkaBuilder {
         self
     }
 
+    /// Puts a fault proxy between the nodes and their clients. The nodes advertise it themselves, and talk to each other
+    /// past it. For versions from 3.3 on, without [`security`](Self::security). Clients use `proxy().bootstrap()`.
+    pub fn proxied(mut self) -> Self {
+        self.proxied = true;
+        self
+    }
+
     /// Starts the nodes and waits until each is ready. The image is built when it is not there.
     ///
     /// # Errors
@@ -128,37 +151,63 @@ impl KafkaBuilder {
     }
 
     async fn start_once(&self) -> Result<Kafka, DockerError> {
-        let listeners = if self.security.is_some() { &Listener::ALL[..] } else { &[Listener::Plaintext] };
-        let width = listeners.len() + 1;
-        let ports = ports::free(self.nodes * width)?;
-        let ports: Vec<_> = ports.chunks(width).map(|ports| (ports[0], &ports[1..])).collect();
-        let voter = |(id, (controller, _)): (i32, &(u16, &[u16]))| format!("{id}@127.0.0.1:{controller}");
-        let voters: Vec<_> = (1..).zip(&ports).map(voter).collect();
+        let places = self.places()?;
+        let proxy = if self.proxied { Some(self.proxy(&places).await?) } else { None };
+        let voters: Vec<_> =
+            (1..).zip(&places).map(|(id, place): (i32, _)| format!("{id}@127.0.0.1:{}", place.controller)).collect();
         let mut nodes = Vec::new();
-        for (id, &(controller, ports)) in (1..).zip(&ports) {
-            let ports: Vec<_> = listeners.iter().copied().zip(ports.iter().copied()).collect();
+        for (index, place) in places.into_iter().enumerate() {
+            let id = index as i32 + 1;
+            let advertised = proxy.as_ref().map(|proxy| proxy.link(index).address());
             let environment = [
-                ("NODE_ID", i32::to_string(&id)),
-                ("PORT", ports[0].1.to_string()),
-                ("CONTROLLER_PORT", controller.to_string()),
+                ("NODE_ID", id.to_string()),
+                ("PORT", place.clients[0].1.to_string()),
+                ("CONTROLLER_PORT", place.controller.to_string()),
                 ("VOTERS", voters.join(",")),
                 ("HEAP", self.heap.clone()),
-                ("PROPERTIES", self.all_properties(&ports, controller).join("\n")),
+                ("PROPERTIES", self.all_properties(&place, advertised).join("\n")),
                 ("FORMAT_ARGS", self.all_format_args()),
             ];
-            nodes.push(Node::start(id, ports, &self.version, &environment).await?);
+            nodes.push(Node::start(id, place.clients, &self.version, &environment).await?);
         }
         for node in &nodes {
             node.wait_ready(BOOT).await?;
         }
-        Ok(Kafka { nodes })
+        Ok(Kafka { nodes, proxy })
     }
 
-    fn all_properties(&self, ports: &[(Listener, u16)], controller: u16) -> Vec<String> {
+    fn places(&self) -> Result<Vec<Place>, DockerError> {
+        let listeners = if self.security.is_some() { &Listener::ALL[..] } else { &[Listener::Plaintext] };
+        let mut ports = ports::free(self.nodes * (listeners.len() + 2))?.into_iter();
+        let mut port = || ports.next().unwrap_or_default();
+        let place = |_| Place {
+            controller: port(),
+            internal: port(),
+            clients: listeners.iter().map(|&listener| (listener, port())).collect(),
+        };
+        Ok((0..self.nodes).map(place).collect())
+    }
+
+    async fn proxy(&self, places: &[Place]) -> Result<Proxy, DockerError> {
+        let upstreams: Vec<_> = places.iter().map(|place| format!("127.0.0.1:{}", place.clients[0].1)).collect();
+        Ok(Proxy::start(&upstreams.join(",")).await?)
+    }
+
+    fn all_properties(&self, place: &Place, advertised: Option<String>) -> Vec<String> {
         let replicas = self.nodes.min(3);
         let mut lines = if replicas > 1 { replicated(replicas) } else { Vec::new() };
         if let Some(security) = &self.security {
-            lines.extend(security.properties(ports, controller));
+            lines.extend(security.properties(&place.clients, place.controller));
+        } else if let Some(proxy) = advertised {
+            let (controller, internal, client) = (place.controller, place.internal, place.clients[0].1);
+            let at = |name: &str, port: u16| format!("{name}://127.0.0.1:{port}");
+            let (inner, outer) = (at("INTERNAL", internal), at("PLAINTEXT", client));
+            lines.push(format!("listeners={outer},{inner},{}", at("CONTROLLER", controller)));
+            lines.push(format!("advertised.listeners=PLAINTEXT://{proxy},{inner}"));
+            lines.push(
+                "listener.security.protocol.map=CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
+            );
+            lines.push("inter.broker.listener.name=INTERNAL".to_owned());
         }
         lines.extend(self.properties.iter().cloned());
         lines
@@ -168,6 +217,14 @@ impl KafkaBuilder {
         let users = self.security.as_ref().map(Security::format_args).unwrap_or_default();
         format!("{} {users}", self.format_args)
     }
+}
+
+/// The ports of a node.
+struct Place {
+    controller: u16,
+    /// Where nodes talk to each other when clients come through a proxy.
+    internal: u16,
+    clients: Vec<(Listener, u16)>,
 }
 
 /// What makes the inner topics survive the loss of a node, and the loss of a node be seen within seconds.

@@ -1,6 +1,7 @@
 //! A client of a few lines, on kafka-protocol, to talk to the embedded broker over a socket.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+#![allow(dead_code, reason = "each test uses its part of it")]
 
 use std::time::Duration;
 
