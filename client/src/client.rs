@@ -213,7 +213,10 @@ impl Client {
     /// An open connection, opened now if need be; one attempt. Cancel safe.
     pub(crate) async fn connection(&self, broker: BrokerId, lane: Lane) -> Result<Connection> {
         let opened = self.inner().pool.connection(broker, lane).await;
-        if opened.is_err() {
+        if let Err(error) = &opened {
+            if error.code() == Some(ErrorCode::RebootstrapRequired) && self.config().metadata_recovery_rebootstrap {
+                self.inner().rebootstrap("a broker is another one than it should be (REBOOTSTRAP_REQUIRED)");
+            }
             // The broker may have moved.
             self.refresh_metadata();
         }
@@ -318,25 +321,31 @@ impl Inner {
     }
 
     fn publish(&self, snapshot: Arc<ClusterSnapshot>) {
+        self.pool.set_cluster_id(snapshot.cluster_id());
         self.pool.set_addresses(snapshot.brokers().map(|b| (b.id, b.host.as_str(), b.port)));
         self.changes.send_replace(snapshot);
     }
 
+    /// A connection to any broker. When no known one can be reached, begins again with the bootstrap servers (KIP-899).
     async fn any_connection(&self) -> Result<Connection> {
         if let Some(connection) = self.pool.least_loaded() {
             return Ok(connection);
         }
         let mut known: Vec<_> = self.changes.borrow().brokers().map(|b| b.id).collect();
+        let bootstrapped = !known.is_empty();
         fastrand::shuffle(&mut known);
         known.retain(|broker| !self.pool.is_backing_off(*broker));
-        // When no known broker can be reached, the bootstrap servers are asked again, by name (KIP-899).
-        let bootstrap = (0..self.config.bootstrap_servers.len()).map(bootstrap_id);
         let mut refusals = Vec::new();
-        for broker in known.into_iter().chain(bootstrap) {
-            match self.pool.connection(broker, Lane::General).await {
-                Ok(connection) => return Ok(connection),
-                Err(Error::Connect { broker, reason, .. }) => refusals.push(format!("{broker} ({reason})")),
-                Err(error) => return Err(error),
+        if let Some(connection) = self.first_of(known, &mut refusals).await? {
+            return Ok(connection);
+        }
+        if bootstrapped && self.config.metadata_recovery_rebootstrap {
+            self.rebootstrap("no known broker can be reached");
+        }
+        if !bootstrapped || self.config.metadata_recovery_rebootstrap {
+            let bootstrap = (0..self.config.bootstrap_servers.len()).map(bootstrap_id);
+            if let Some(connection) = self.first_of(bootstrap, &mut refusals).await? {
+                return Ok(connection);
             }
         }
         Err(Error::Connect {
@@ -348,6 +357,40 @@ impl Inner {
                 refusals.join(", ")
             ),
         })
+    }
+
+    /// Tries brokers in turn, each at every address of its name.
+    async fn first_of(
+        &self,
+        brokers: impl IntoIterator<Item = BrokerId>,
+        refusals: &mut Vec<String>,
+    ) -> Result<Option<Connection>> {
+        for broker in brokers {
+            loop {
+                match self.pool.connection(broker, Lane::General).await {
+                    Ok(connection) => return Ok(Some(connection)),
+                    Err(Error::Connect { broker, reason, .. }) => refusals.push(format!("{broker} ({reason})")),
+                    Err(error) if error.code() == Some(ErrorCode::RebootstrapRequired) => {
+                        refusals.push(error.to_string());
+                    }
+                    Err(error) => return Err(error),
+                }
+                if !self.pool.has_untried(broker) {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Forgets the brokers, and has the bootstrap servers looked up again.
+    fn rebootstrap(&self, why: &str) {
+        tracing::warn!(why, "beginning again with the bootstrap servers");
+        let mut metadata = lock(&self.metadata);
+        self.pool.rebootstrap();
+        self.changes.send_replace(metadata.rebootstrap());
+        drop(metadata);
+        lock(&self.coordinators).clear();
     }
 
     /// Asks for metadata once and publishes the answer.
@@ -368,6 +411,12 @@ impl Inner {
             ..Default::default()
         };
         let response = connection.send(&request, version)?.await?;
+        if response.error_code == ErrorCode::RebootstrapRequired.code() {
+            if self.config.metadata_recovery_rebootstrap {
+                self.rebootstrap("the cluster asks for it (REBOOTSTRAP_REQUIRED)");
+            }
+            return Err(Error::broker(ErrorCode::RebootstrapRequired, ApiKey::Metadata, "the cluster"));
+        }
         let mut metadata = lock(&self.metadata);
         match metadata.update(version, Asked::Some, response) {
             Some(snapshot) => {
@@ -383,7 +432,14 @@ impl Inner {
 async fn keep_up_to_date(inner: Arc<Inner>) {
     let mut rng = fastrand::Rng::new();
     let mut failures = 0;
+    let mut failing_since: Option<Instant> = None;
     loop {
+        if failing_since.is_some_and(|since| since.elapsed() >= inner.config.metadata_recovery_rebootstrap_trigger)
+            && inner.config.metadata_recovery_rebootstrap
+        {
+            inner.rebootstrap("no metadata could be had for metadata.recovery.rebootstrap.trigger.ms");
+            failing_since = None;
+        }
         let wait = if failures > 0 {
             inner.config.retry().delay(failures - 1, &mut rng)
         } else {
@@ -400,8 +456,9 @@ async fn keep_up_to_date(inner: Arc<Inner>) {
             refreshed = inner.refresh_once() => refreshed,
         };
         match refreshed {
-            Ok(()) => failures = 0,
+            Ok(()) => (failures, failing_since) = (0, None),
             Err(error) => {
+                failing_since.get_or_insert_with(Instant::now);
                 if failures == 0 {
                     tracing::warn!(%error, "metadata cannot be refreshed");
                 }

@@ -1,11 +1,17 @@
 //! The settings that every part of a client shares. Defaults are Kafka's; differences are said.
 mod from_properties;
+mod sasl;
+mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::from_properties::CLIENT_SETTINGS;
+pub use self::sasl::{SaslConfig, SaslMechanism};
+pub use self::tls::{SecurityProtocol, TlsConfig, TlsVersion};
 use crate::backoff::ExponentialBackoff;
 use crate::error::{Error, Result};
+use crate::network::dial::Dial;
 
 /// Which addresses of a name are tried (`client.dns.lookup`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +34,18 @@ pub struct ClientConfig {
     pub bootstrap_servers: Vec<String>,
     /// `client.id`: who we are, for the brokers' logs and quotas; at most 32767 bytes. Default: empty.
     pub client_id: String,
+    /// `security.protocol`: what the listeners of the brokers speak. Default: PLAINTEXT.
+    pub security_protocol: SecurityProtocol,
+    /// `ssl.*`: whom to trust and who we are, with TLS.
+    pub tls: TlsConfig,
+    /// `sasl.*`: who we are, with SASL.
+    pub sasl: SaslConfig,
+    /// `send.buffer.bytes`: of a socket. Default: the system's, which grows as needed (Kafka's is 128 KiB).
+    pub send_buffer_bytes: Option<u32>,
+    /// `receive.buffer.bytes`: of a socket. Default: the system's, which grows as needed (Kafka's is 64 KiB).
+    pub receive_buffer_bytes: Option<u32>,
+    /// How brokers are reached. Ours; default: TCP and the system's resolver.
+    pub dial: Option<Arc<dyn Dial>>,
     /// `request.timeout.ms`: how long an answer may take from when the request was written; then the connection is closed,
     /// and what was in flight may or may not have been done. Default: 30 s.
     pub request_timeout: Duration,
@@ -50,6 +68,15 @@ pub struct ClientConfig {
     pub socket_connection_setup_timeout_max: Duration,
     /// `connections.max.idle.ms`: a connection without traffic is closed after this. Default: 540 s; `None`: never.
     pub connections_max_idle: Option<Duration>,
+    /// `metadata.recovery.strategy`: whether to begin again with the bootstrap servers when no known broker can be
+    /// reached (KIP-899). Default: yes.
+    pub metadata_recovery_rebootstrap: bool,
+    /// `metadata.recovery.rebootstrap.trigger.ms`: begin again also when metadata could not be had for this long
+    /// (KIP-1102). Default: 300 s.
+    pub metadata_recovery_rebootstrap_trigger: Duration,
+    /// `metadata.cluster.check.enable`: tell brokers which cluster and broker they are taken for, so that they refuse when
+    /// they are not (KIP-1242). Default: yes.
+    pub metadata_cluster_check_enable: bool,
     /// `metadata.max.age.ms`: metadata is refreshed after this at the latest. New partitions are seen as late as this; a
     /// short time is a load on the brokers. Default: 300 s.
     pub metadata_max_age: Duration,
@@ -75,6 +102,12 @@ impl Default for ClientConfig {
         Self {
             bootstrap_servers: Vec::new(),
             client_id: String::new(),
+            security_protocol: SecurityProtocol::default(),
+            tls: TlsConfig::default(),
+            sasl: SaslConfig::default(),
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
+            dial: None,
             request_timeout: Duration::from_secs(30),
             default_api_timeout: Duration::from_secs(60),
             retry_backoff: Duration::from_millis(100),
@@ -84,6 +117,9 @@ impl Default for ClientConfig {
             socket_connection_setup_timeout: Duration::from_secs(10),
             socket_connection_setup_timeout_max: Duration::from_secs(30),
             connections_max_idle: Some(Duration::from_secs(540)),
+            metadata_recovery_rebootstrap: true,
+            metadata_recovery_rebootstrap_trigger: Duration::from_secs(300),
+            metadata_cluster_check_enable: true,
             metadata_max_age: Duration::from_secs(300),
             metadata_max_idle: Duration::from_secs(300),
             client_dns_lookup: DnsLookup::UseAllDnsIps,

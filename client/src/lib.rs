@@ -9,6 +9,7 @@ mod metadata;
 mod network;
 mod producer;
 mod properties;
+mod secret;
 mod types;
 
 pub use admin::{
@@ -16,13 +17,15 @@ pub use admin::{
     TransactionDescription, TransactionListing,
 };
 pub use client::Client;
-pub use config::{ClientConfig, DnsLookup};
+pub use config::{ClientConfig, DnsLookup, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig, TlsVersion};
 pub use consumer::{
     AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecords, GroupProtocol, PartitionAssignor, PartitionRecords,
     RecordsOf, StartOffset,
 };
 pub use error::{Certainty, Class, Error, Result};
 pub use metadata::{Broker, ClusterSnapshot, Partition, Topic};
+pub use network::dial::{Dial, Stream};
+pub use network::sasl::{Answer, Credentials, Mechanism, SaslError, Token, TokenProvider};
 pub use ottla_protocol::compression::Compression;
 pub use ottla_protocol::record::{Header, Headers, Record};
 pub use ottla_protocol::{ApiKey, ErrorCode};
@@ -30,4 +33,5 @@ pub use producer::{
     Acks, Delivery, EndOutcome, PreparedTransaction, Producer, ProducerConfig, ProducerRecord, RecordMetadata,
     ResumedTransaction, Transaction, TransactionalProducer, murmur2, partition_of_key,
 };
+pub use secret::Secret;
 pub use types::{BrokerId, IsolationLevel, OffsetAndMetadata, ProducerIdAndEpoch, TopicPartition};

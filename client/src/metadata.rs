@@ -193,6 +193,19 @@ impl Metadata {
         self.publish(next)
     }
 
+    /// The brokers are gone: the cluster may be another one, or elsewhere. Topic ids and epochs stay, so that an older
+    /// answer is still found out.
+    pub(crate) fn rebootstrap(&mut self) -> Arc<ClusterSnapshot> {
+        let mut next = ClusterSnapshot { generation: self.current.generation + 1, ..(*self.current).clone() };
+        next.brokers.clear();
+        next.controller = None;
+        for partition in next.topics.values_mut().flat_map(|t| &mut t.partitions) {
+            partition.leader = None;
+        }
+        self.current = Arc::new(next);
+        self.current()
+    }
+
     /// Takes leaders over that are newer than what is known. Whether any was.
     pub(crate) fn apply_hints(&mut self, hints: &[LeaderHint]) -> bool {
         let mut next = ClusterSnapshot { generation: self.current.generation + 1, ..(*self.current).clone() };
@@ -351,6 +364,19 @@ mod tests {
         assert!(!metadata.apply_hints(&[hint(9, 6)]), "its address is not known");
         assert!(metadata.apply_hints(&[hint(2, 6)]));
         assert_eq!(leader(&metadata), (Some(BrokerId(2)), Some(6)));
+    }
+
+    #[test]
+    fn last_seen_epochs_and_topic_ids_survive_a_rebootstrap() {
+        let mut metadata = Metadata::default();
+        metadata.update(12, Asked::Some, answer(A, 1, 5));
+        let snapshot = metadata.rebootstrap();
+        assert_eq!((snapshot.brokers().count(), snapshot.topic("t").and_then(|t| t.id)), (0, Some(A)));
+        assert_eq!(leader(&metadata), (None, Some(5)));
+        metadata.update(12, Asked::Some, answer(A, 2, 4));
+        assert_eq!(leader(&metadata), (None, Some(5)), "an older answer");
+        metadata.update(12, Asked::Some, answer(B, 2, 0));
+        assert_eq!(leader(&metadata), (Some(BrokerId(2)), Some(0)), "the topic of another cluster");
     }
 
     #[test]

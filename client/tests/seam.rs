@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The drivers, by their paths under `src`.
-const DRIVERS: [&str; 16] = [
+const DRIVERS: [&str; 19] = [
     "admin/configs.rs",
     "admin/end_marker.rs",
     "admin/offsets.rs",
@@ -14,7 +14,10 @@ const DRIVERS: [&str; 16] = [
     "consumer/mod.rs",
     "network/connection.rs",
     "network/dial.rs",
+    "network/login.rs",
+    "network/open.rs",
     "network/pool.rs",
+    "network/task.rs",
     "producer/control.rs",
     "producer/mod.rs",
     "producer/resume.rs",

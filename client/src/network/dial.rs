@@ -1,36 +1,88 @@
-//! Opening a byte stream to an address: the one place that knows of sockets.
+//! Opening a byte stream to a broker: the one place that knows of sockets.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 
+use futures_util::future::{BoxFuture, FutureExt};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+
+#[cfg(feature = "tls")]
+use super::tls;
+use super::tls::Tls;
 
 /// What connections are made of.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Connects to the first address of `host` that accepts. The error says what each of them answered.
-pub(crate) async fn dial(host: &str, port: u16) -> Result<Box<dyn Stream>, String> {
-    let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((host, port)).await {
-        Ok(found) => found.collect(),
-        Err(error) => return Err(format!("the name {host} cannot be resolved: {error}")),
-    };
-    let mut refusals = Vec::new();
-    for address in addresses {
-        match connect(address).await {
-            Ok(stream) => return Ok(Box::new(stream)),
-            Err(error) => refusals.push(format!("{address}: {error}")),
-        }
-    }
-    if refusals.is_empty() { Err(format!("the name {host} has no address")) } else { Err(refusals.join("; ")) }
+/// How brokers are reached. Replace it ([`ClientConfig::dial`](crate::ClientConfig::dial)) to go through a proxy, to
+/// resolve names in a way of your own, or to test without a network. TLS and SASL come on top.
+pub trait Dial: Debug + Send + Sync {
+    /// The addresses of `host`, the one to try first in front. It is asked again when none of them could be reached, and
+    /// when a connection was lost.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
+
+    /// A stream to one of them.
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    // Requests are written whole: waiting for more to fill a packet only costs latency.
-    stream.set_nodelay(true)?;
-    Ok(stream)
+/// TCP, and the system's resolver.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    /// `send.buffer.bytes`, `receive.buffer.bytes`; `None`: the system's.
+    pub(crate) send_buffer: Option<u32>,
+    pub(crate) receive_buffer: Option<u32>,
+}
+
+impl Dial for Tcp {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        async move { tokio::net::lookup_host((host, port)).await.map(Iterator::collect) }.boxed()
+    }
+
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
+        async move {
+            let stream: Box<dyn Stream> = Box::new(self.tcp(address).await?);
+            Ok(stream)
+        }
+        .boxed()
+    }
+}
+
+impl Tcp {
+    async fn tcp(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(size) = self.send_buffer {
+            socket.set_send_buffer_size(size)?;
+        }
+        if let Some(size) = self.receive_buffer {
+            socket.set_recv_buffer_size(size)?;
+        }
+        let stream = socket.connect(address).await?;
+        // Requests are written whole: waiting for more to fill a packet only costs latency.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Encrypts a stream. The error says what to do.
+#[cfg(feature = "tls")]
+pub(crate) async fn secure(tls: &Tls, stream: Box<dyn Stream>, host: &str) -> Result<Box<dyn Stream>, String> {
+    let connector = tokio_rustls::TlsConnector::from(tls.config());
+    match connector.connect(tls::server_name(host)?, stream).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(tls::explain(&error, host).unwrap_or_else(|| {
+            format!(
+                "it ended the connection during the TLS handshake ({error}): the port may not speak TLS \
+                 (security.protocol), or it may want a client certificate (ssl.keystore.location)"
+            )
+        })),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+pub(crate) async fn secure(tls: &Tls, _stream: Box<dyn Stream>, _host: &str) -> Result<Box<dyn Stream>, String> {
+    match *tls {}
 }

@@ -12,6 +12,15 @@ const ON_CLOSE: [i16; 4] = [ApiVersionsRequest::MAX_VERSION, 4, 3, 0];
 pub(crate) struct AskVersions {
     version: i16,
     client_id: String,
+    identity: Option<Identity>,
+}
+
+/// Who the broker should be: one that is another refuses, so that a client does not go on with a cluster that took over
+/// an address (KIP-1242).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) cluster_id: String,
+    pub(crate) node_id: i32,
 }
 
 /// What an answer leads to.
@@ -23,12 +32,20 @@ pub(crate) enum Step {
     Again(AskVersions),
     /// This broker cannot be spoken to.
     Failed(String),
+    /// It is not the broker, or not of the cluster, that it should be: bootstrap anew (error 129).
+    WrongBroker,
+}
+
+impl Step {
+    fn not_kafka(error: &ottla_protocol::DecodeError) -> Self {
+        Self::Failed(format!("its answer is not Kafka's: {error}"))
+    }
 }
 
 impl AskVersions {
     /// Starts with the newest version, or with the one that worked before.
-    pub(crate) fn new(remembered: Option<i16>, client_id: String) -> Self {
-        Self { version: remembered.unwrap_or(ApiVersionsRequest::MAX_VERSION), client_id }
+    pub(crate) fn new(remembered: Option<i16>, client_id: String, identity: Option<Identity>) -> Self {
+        Self { version: remembered.unwrap_or(ApiVersionsRequest::MAX_VERSION), client_id, identity }
     }
 
     pub(crate) fn version(&self) -> i16 {
@@ -36,10 +53,12 @@ impl AskVersions {
     }
 
     pub(crate) fn frame(&self) -> Result<Segments, EncodeError> {
+        let identity = self.identity.as_ref();
         let request = ApiVersionsRequest {
             client_software_name: "ottla".into(),
             client_software_version: env!("CARGO_PKG_VERSION").into(),
-            ..Default::default()
+            cluster_id: identity.map(|i| i.cluster_id.clone()),
+            node_id: identity.map_or(-1, |i| i.node_id),
         };
         request.encode_frame(self.version, 0, Some(&self.client_id))
     }
@@ -47,7 +66,7 @@ impl AskVersions {
     /// The broker answered with `frame`.
     pub(crate) fn answered(self, mut frame: Bytes) -> Step {
         match ResponseHeader::decode(ApiKey::ApiVersions, self.version, &mut frame) {
-            Err(error) => return Step::Failed(error.to_string()),
+            Err(error) => return Step::not_kafka(&error),
             Ok(header) if header.correlation_id != 0 => {
                 return Step::Failed(format!("it answered request {}, which was not asked", header.correlation_id));
             }
@@ -55,7 +74,7 @@ impl AskVersions {
         }
         match self.decode(frame) {
             Ok(response) => self.judge(&response),
-            Err(error) => Step::Failed(error.to_string()),
+            Err(error) => Step::not_kafka(&error),
         }
     }
 
@@ -80,6 +99,7 @@ impl AskVersions {
                 let version = listed.map_or(0, |k| k.max_version.clamp(0, self.version - 1));
                 Step::Again(Self { version, ..self })
             }
+            ErrorCode::RebootstrapRequired => Step::WrongBroker,
             code => Step::Failed(format!("it answered {code}: {}", code.sentence())),
         }
     }
@@ -90,7 +110,7 @@ mod tests {
     use super::*;
 
     fn ask(version: i16) -> AskVersions {
-        AskVersions::new(Some(version), "c".into())
+        AskVersions::new(Some(version), "c".into(), None)
     }
 
     #[test]
@@ -108,7 +128,7 @@ mod tests {
     #[test]
     fn unknown_api_versions_version_falls_back_on_close_too() {
         let mut versions = vec![];
-        let mut next = Some(AskVersions::new(None, "c".into()));
+        let mut next = Some(AskVersions::new(None, "c".into(), None));
         while let Some(ask) = next {
             versions.push(ask.version());
             next = ask.closed();
@@ -120,6 +140,6 @@ mod tests {
     fn an_impossible_length_fails_the_handshake() {
         let reply = [0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff];
         let Step::Failed(why) = ask(0).answered(Bytes::copy_from_slice(&reply)) else { panic!("fails") };
-        assert_eq!(why, "length 2147483647 does not fit the input");
+        assert_eq!(why, "its answer is not Kafka's: length 2147483647 does not fit the input");
     }
 }

@@ -1,9 +1,22 @@
 //! Connections to brokers.
+pub(crate) mod addresses;
+#[cfg(feature = "tls")]
+mod any_name;
+pub(crate) mod authenticate;
 pub(crate) mod connection;
 pub(crate) mod dial;
+mod foreign;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
+pub(crate) mod login;
+pub(crate) mod open;
 pub(crate) mod pool;
+pub(crate) mod sasl;
+mod session;
+mod task;
+mod throttle;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+pub(crate) mod tls;
 
 /// What a connection carries. Each broker has one for each: a JoinGroup may block for minutes, and a fetch that waits
 /// for data must delay no heartbeat and no batch.

@@ -2,40 +2,50 @@
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ottla_protocol::{ApiVersions, FrameDecoder, Segments};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use ottla_protocol::messages::ApiVersionsRequest;
+use ottla_protocol::{ApiKey, ErrorCode, Request};
 
 use super::Lane;
+use super::addresses::Addresses;
 use super::connection::{Connection, Settings};
-use super::dial::{Stream, dial};
-use super::handshake::{AskVersions, Step};
+use super::handshake::Identity;
+use super::open::{NotOpened, Opened, Opener, Target};
 use crate::config::{ClientConfig, split_address};
 use crate::error::{Error, Result};
 use crate::types::BrokerId;
 
-/// The longest answer to the first request: no broker comes near it.
-const MAX_HANDSHAKE_FRAME: usize = 1 << 20;
-
 /// The feature that turns the transactions of KIP-890 part 2 on.
 const TRANSACTION_VERSION: &str = "transaction.version";
+
+/// Requests in flight on a connection for metadata and admin calls.
+const GENERAL_IN_FLIGHT: usize = 100;
 
 #[derive(Debug)]
 pub(crate) struct Pool {
     config: Arc<ClientConfig>,
+    opener: Opener,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     slots: HashMap<(BrokerId, Lane), Slot>,
-    addresses: HashMap<BrokerId, (String, u16)>,
-    health: HashMap<BrokerId, Health>,
-    /// The version of ApiVersions that an address answered to.
-    remembered: HashMap<String, i16>,
+    peers: HashMap<BrokerId, Peer>,
+    cluster_id: Option<String>,
     closed: bool,
+}
+
+/// A broker: where it listens and how connecting to it went lately.
+#[derive(Debug, Default)]
+struct Peer {
+    host: String,
+    port: u16,
+    addresses: Addresses,
+    health: Health,
 }
 
 #[derive(Debug, Default)]
@@ -59,9 +69,10 @@ impl Pool {
     pub(crate) fn new(config: Arc<ClientConfig>) -> Result<Self> {
         let mut state = State::default();
         for (i, server) in config.bootstrap_servers.iter().enumerate() {
-            state.addresses.insert(bootstrap_id(i), split_address(server)?);
+            let (host, port) = split_address(server)?;
+            state.peers.insert(bootstrap_id(i), Peer { host, port, ..Peer::default() });
         }
-        Ok(Self { config, state: Mutex::new(state) })
+        Ok(Self { opener: Opener::new(&config)?, config, state: Mutex::new(state) })
     }
 
     /// The brokers of the cluster and where they listen now. A connection to an address that is no longer the broker's
@@ -69,12 +80,14 @@ impl Pool {
     pub(crate) fn set_addresses<'a>(&self, brokers: impl Iterator<Item = (BrokerId, &'a str, u16)>) {
         let mut state = self.lock();
         for (id, host, port) in brokers {
-            let new = (host.to_owned(), port);
-            let old = state.addresses.insert(id, new.clone());
-            if old.is_some_and(|old| old != new) {
-                for (_, slot) in state.slots.iter_mut().filter(|((broker, _), _)| *broker == id) {
-                    slot.connection = None;
-                }
+            let peer = state.peers.entry(id).or_default();
+            if peer.host == host && peer.port == port {
+                continue;
+            }
+            // What is known of the old address says nothing of the new one.
+            *peer = Peer { host: host.to_owned(), port, ..Peer::default() };
+            for (_, slot) in state.slots.iter_mut().filter(|((broker, _), _)| *broker == id) {
+                slot.connection = None;
             }
         }
     }
@@ -98,7 +111,35 @@ impl Pool {
 
     /// Whether `broker` is being left alone after failures.
     pub(crate) fn is_backing_off(&self, broker: BrokerId) -> bool {
-        self.lock().health.get(&broker).and_then(|h| h.not_before).is_some_and(|t| t > Instant::now())
+        self.lock().peers.get(&broker).and_then(|p| p.health.not_before).is_some_and(|t| t > Instant::now())
+    }
+
+    /// Whether the name of `broker` has addresses that were not tried in this round.
+    pub(crate) fn has_untried(&self, broker: BrokerId) -> bool {
+        self.lock().peers.get(&broker).is_some_and(|p| p.addresses.has_untried())
+    }
+
+    /// The cluster's id, which brokers are told from now on.
+    pub(crate) fn set_cluster_id(&self, id: Option<&str>) {
+        let mut state = self.lock();
+        if state.cluster_id.as_deref() != id {
+            state.cluster_id = id.map(str::to_owned);
+        }
+    }
+
+    /// Forgets all brokers but the bootstrap servers, whose names are resolved again, and closes all connections (KIP-899).
+    pub(crate) fn rebootstrap(&self) {
+        let mut state = self.lock();
+        state.cluster_id = None;
+        for (_, slot) in state.slots.drain() {
+            if let Some(connection) = slot.connection {
+                connection.close("the client begins again with its bootstrap servers (metadata.recovery.strategy)");
+            }
+        }
+        state.peers.retain(|broker, _| broker.0 < 0);
+        for peer in state.peers.values_mut() {
+            peer.addresses.forget();
+        }
     }
 
     /// An open connection, opened now if need be. Cancel safe.
@@ -111,7 +152,7 @@ impl Pool {
         }
         let (gate, seen) = {
             let mut state = self.lock();
-            let seen = state.health.get(&broker).map_or(0, |h| h.attempts);
+            let seen = state.peers.get(&broker).map_or(0, |p| p.health.attempts);
             (Arc::clone(&state.slots.entry((broker, lane)).or_default().dialing), seen)
         };
         let _dialing = gate.lock().await;
@@ -121,11 +162,11 @@ impl Pool {
         if let Some(error) = self.failed_since(broker, seen) {
             return Err(error);
         }
-        let not_before = self.lock().health.get(&broker).and_then(|h| h.not_before);
+        let not_before = self.lock().peers.get(&broker).and_then(|p| p.health.not_before);
         if let Some(until) = not_before {
             tokio::time::sleep_until(until.into()).await;
         }
-        let opened = self.open(broker).await;
+        let opened = self.open(broker, lane).await;
         self.attempt_ended(broker, lane, opened)
     }
 
@@ -152,14 +193,14 @@ impl Pool {
 
     fn failed_since(&self, broker: BrokerId, seen: u64) -> Option<Error> {
         let state = self.lock();
-        let health = state.health.get(&broker)?;
+        let health = &state.peers.get(&broker)?.health;
         if health.attempts > seen { health.last_error.clone() } else { None }
     }
 
     fn attempt_ended(&self, broker: BrokerId, lane: Lane, opened: Result<Connection>) -> Result<Connection> {
         let mut state = self.lock();
         let closed = state.closed;
-        let health = state.health.entry(broker).or_default();
+        let health = &mut state.peers.entry(broker).or_default().health;
         health.attempts += 1;
         match &opened {
             Ok(_) if closed => return Err(Error::Closed { what: "the client".to_owned() }),
@@ -178,33 +219,77 @@ impl Pool {
         opened
     }
 
-    async fn open(&self, broker: BrokerId) -> Result<Connection> {
-        let (address, failures) = {
-            let state = self.lock();
-            if state.closed {
-                return Err(Error::Closed { what: "the client".to_owned() });
-            }
-            (state.addresses.get(&broker).cloned(), state.health.get(&broker).map_or(0, |h| h.failures))
-        };
-        let Some((host, port)) = address else {
-            return Err(Error::Connect {
-                broker: format!("broker {broker}"),
-                phase: "looking up its address",
-                reason: "the cluster's metadata does not name it; it may be down".to_owned(),
-            });
-        };
+    async fn open(&self, broker: BrokerId, lane: Lane) -> Result<Connection> {
+        let (host, port, failures) = self.whereabouts(broker)?;
         let limit = self.config.setup().delay(failures, &mut fastrand::Rng::new());
         let address: Arc<str> = format!("{host}:{port}").into();
-        let mut phase = "connecting";
-        let opened = tokio::time::timeout(limit, self.open_address(&host, port, &address, &mut phase)).await;
-        let (stream, versions) = match opened {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(reason)) => return Err(Error::Connect { broker: address.to_string(), phase, reason }),
-            Err(_) => {
-                let reason = format!("nothing came of it within {limit:?} while {phase}");
-                return Err(Error::Connect { broker: address.to_string(), phase, reason });
-            }
+        let mut phase = "looking up its name";
+        let opening = self.open_address(broker, &host, port, &mut phase);
+        let failed = match tokio::time::timeout(limit, opening).await {
+            Ok(Ok(opened)) => return Ok(self.start(broker, lane, address, host, opened)),
+            Ok(Err(failed)) => failed,
+            Err(_) => NotOpened::Connect(format!(
+                "nothing came of it within {limit:?} (socket.connection.setup.timeout.ms) while {phase}"
+            )),
         };
+        Err(self.not_opened(&address, phase, failed))
+    }
+
+    fn whereabouts(&self, broker: BrokerId) -> Result<(String, u16, u32)> {
+        let state = self.lock();
+        if state.closed {
+            return Err(Error::Closed { what: "the client".to_owned() });
+        }
+        let peer = state.peers.get(&broker).ok_or_else(|| Error::Connect {
+            broker: format!("broker {broker}"),
+            phase: "looking up its address",
+            reason: "the cluster's metadata does not name it; it may be down".to_owned(),
+        })?;
+        Ok((peer.host.clone(), peer.port, peer.health.failures))
+    }
+
+    /// One attempt: the next address of the broker's name.
+    async fn open_address(
+        &self,
+        broker: BrokerId,
+        host: &str,
+        port: u16,
+        phase: &mut &'static str,
+    ) -> Result<Opened, NotOpened> {
+        let address = match self.with_addresses(broker, Addresses::take) {
+            Some(address) => address,
+            None => self.resolve(broker, host, port).await?,
+        };
+        let target = Target {
+            host,
+            address,
+            remembered: self.with_addresses(broker, |a| a.remembered(address)),
+            identity: self.identity(broker),
+        };
+        let opened = self.opener.open(target, phase).await?;
+        let (newest, version) = (ApiVersionsRequest::MAX_VERSION, opened.asked_with);
+        if version < newest && self.with_addresses(broker, |a| a.remembered(address)) != Some(version) {
+            tracing::info!(%broker, %address, version, newest, "the broker speaks an older version of ApiVersions");
+        }
+        self.with_addresses(broker, |a| a.became_ready(address, version, newest));
+        Ok(opened)
+    }
+
+    async fn resolve(&self, broker: BrokerId, host: &str, port: u16) -> Result<SocketAddr, NotOpened> {
+        let found = self.opener.resolve(host, port).await.map_err(NotOpened::Connect)?;
+        let connected = self.is_connected(broker);
+        let first = self.with_addresses(broker, |addresses| {
+            if !connected {
+                addresses.forget_versions();
+            }
+            addresses.resolved(found);
+            addresses.take()
+        });
+        first.ok_or_else(|| NotOpened::Connect(format!("the name {host} has no address")))
+    }
+
+    fn start(&self, broker: BrokerId, lane: Lane, address: Arc<str>, host: String, opened: Opened) -> Connection {
+        let login = self.opener.login().cloned();
         let settings = Settings {
             broker,
             address,
@@ -212,46 +297,38 @@ impl Pool {
             request_timeout: self.config.request_timeout,
             max_idle: self.config.connections_max_idle,
             max_response_bytes: self.config.max_response_bytes,
+            max_in_flight: if lane == Lane::General { GENERAL_IN_FLIGHT } else { usize::MAX },
+            flush: self.config.security_protocol.has_tls() || self.config.dial.is_some(),
+            session: opened.session_lifetime.and_then(|lifetime| Some((login?, host, lifetime))),
         };
-        Ok(Connection::start(settings, versions, stream))
+        Connection::start(settings, opened.versions, opened.stream)
     }
 
-    /// Dials and asks for the broker's versions, with older questions as long as the broker hangs up on them.
-    async fn open_address(
-        &self,
-        host: &str,
-        port: u16,
-        address: &str,
-        phase: &mut &'static str,
-    ) -> Result<(Box<dyn Stream>, ApiVersions), String> {
-        let remembered = self.lock().remembered.get(address).copied();
-        let mut ask = AskVersions::new(remembered, self.config.client_id.clone());
-        loop {
-            *phase = "connecting";
-            let mut stream = dial(host, port).await?;
-            *phase = "asking for its versions";
-            let version = ask.version();
-            match ask_versions(&mut stream, ask).await {
-                Asked::Ready(versions, version) => {
-                    self.lock().remembered.insert(address.to_owned(), version);
-                    return Ok((stream, versions));
-                }
-                Asked::Failed(reason) => return Err(reason),
-                Asked::Closed(closed) => match closed.closed() {
-                    Some(older) => {
-                        tracing::info!(address, version, next = older.version(), "the broker hung up on ApiVersions");
-                        ask = older;
-                    }
-                    None => {
-                        return Err(
-                            "it hangs up on every version of the first request: it is not a Kafka broker of 0.10 \
-                                    or newer, or the port wants TLS or SASL (security.protocol)"
-                                .to_owned(),
-                        );
-                    }
-                },
+    fn not_opened(&self, address: &str, phase: &'static str, failed: NotOpened) -> Error {
+        let broker = address.to_owned();
+        match failed {
+            NotOpened::Connect(reason) => Error::Connect { broker, phase, reason },
+            NotOpened::Authentication(reason) => {
+                let mechanism = self.opener.login().map_or("SASL", |login| login.mechanism()).to_owned();
+                Error::Authentication { broker, mechanism, reason }
             }
+            NotOpened::WrongBroker => Error::broker(ErrorCode::RebootstrapRequired, ApiKey::ApiVersions, broker),
         }
+    }
+
+    fn is_connected(&self, broker: BrokerId) -> bool {
+        let state = self.lock();
+        let mut slots = state.slots.iter().filter(|((id, _), _)| *id == broker);
+        slots.any(|(_, slot)| slot.connection.as_ref().is_some_and(|c| !c.is_closed()))
+    }
+
+    fn identity(&self, broker: BrokerId) -> Option<Identity> {
+        let cluster_id = self.lock().cluster_id.clone().filter(|_| self.config.metadata_cluster_check_enable)?;
+        (broker.0 >= 0).then_some(Identity { cluster_id, node_id: broker.0 })
+    }
+
+    fn with_addresses<T>(&self, broker: BrokerId, f: impl FnOnce(&mut Addresses) -> T) -> T {
+        f(&mut self.lock().peers.entry(broker).or_default().addresses)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -262,49 +339,6 @@ impl Pool {
 /// The id that stands for the `i`th bootstrap server.
 pub(crate) fn bootstrap_id(i: usize) -> BrokerId {
     BrokerId(-1 - i32::try_from(i).unwrap_or(i32::MAX - 1))
-}
-
-enum Asked {
-    Ready(ApiVersions, i16),
-    Closed(AskVersions),
-    Failed(String),
-}
-
-async fn ask_versions(stream: &mut Box<dyn Stream>, mut ask: AskVersions) -> Asked {
-    loop {
-        let version = ask.version();
-        let frame = match ask.frame() {
-            Ok(frame) => frame,
-            Err(error) => return Asked::Failed(error.to_string()),
-        };
-        match round_trip(stream, &frame).await {
-            Ok(Some(answer)) => match ask.answered(answer) {
-                Step::Ready(versions) => return Asked::Ready(versions, version),
-                Step::Again(next) => ask = next,
-                Step::Failed(reason) => return Asked::Failed(format!("its answer is not Kafka's: {reason}")),
-            },
-            Ok(None) => return Asked::Closed(ask),
-            Err(reason) => return Asked::Failed(reason),
-        }
-    }
-}
-
-/// The answer to a frame; `None`: the peer hung up without one.
-async fn round_trip(stream: &mut Box<dyn Stream>, frame: &Segments) -> Result<Option<bytes::Bytes>, String> {
-    if stream.write_all(&frame.to_bytes()).await.is_err() {
-        return Ok(None);
-    }
-    let mut frames = FrameDecoder::new(MAX_HANDSHAKE_FRAME);
-    loop {
-        if let Some(answer) = frames.next_frame().map_err(|e| format!("its answer is not Kafka's: {e}"))? {
-            return Ok(Some(answer));
-        }
-        match stream.read_buf(frames.buffer()).await {
-            Ok(0) | Err(_) if frames.pending() == 0 => return Ok(None),
-            Ok(0) | Err(_) => return Err("it hung up in the middle of its first answer".to_owned()),
-            Ok(_) => {}
-        }
-    }
 }
 
 /// Pauses, here because machines have no clock.

@@ -1,0 +1,221 @@
+//! TLS by rustls: what to trust, who we are, and what an error means. The provider of cryptography is part of the
+//! configuration; none is installed for the process.
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError, RootCertStore, SupportedProtocolVersion};
+
+use super::any_name::AnyName;
+use crate::config::{TlsConfig, TlsVersion};
+use crate::error::{Error, Result};
+
+/// How connections are encrypted.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls(Arc<rustls::ClientConfig>);
+
+impl Tls {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the setting whose file or text cannot be used.
+    pub(crate) fn new(config: &TlsConfig) -> Result<Self> {
+        let provider = Arc::new(provider()?);
+        let versions: Vec<_> = config.ssl_enabled_protocols.iter().map(|v| supported(*v)).collect();
+        if versions.is_empty() {
+            return Err(invalid("ssl.enabled.protocols", "at least one of TLSv1.2 and TLSv1.3 is needed"));
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(config)?), Arc::clone(&provider))
+            .build()
+            .map_err(|e| invalid("ssl.truststore.location", &format!("no certificate in it can be used: {e}")))?;
+        let verifier: Arc<dyn ServerCertVerifier> =
+            if config.endpoint_identification() { verifier } else { Arc::new(AnyName(verifier)) };
+        // The verifier is webpki's own; "dangerous" is the name of every other way to pass one.
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&versions)
+            .map_err(|e| invalid("ssl.enabled.protocols", &e.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let tls = match identity(config)? {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| {
+                invalid("ssl.keystore", &format!("the key and the certificate chain do not match: {e}"))
+            })?,
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Self(Arc::new(tls)))
+    }
+
+    pub(crate) fn config(&self) -> Arc<rustls::ClientConfig> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// The name that the broker's certificate has to have.
+pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(host.to_owned()).map_err(|_| format!("a certificate cannot name {host:?}"))
+}
+
+#[allow(unreachable_code, clippy::needless_return, reason = "the first of the compiled in ones is taken")]
+fn provider() -> Result<CryptoProvider> {
+    #[cfg(feature = "tls-ring")]
+    return Ok(rustls::crypto::ring::default_provider());
+    #[cfg(feature = "tls-aws-lc-rs")]
+    return Ok(rustls::crypto::aws_lc_rs::default_provider());
+    #[cfg(feature = "tls-graviola")]
+    return Ok(rustls_graviola::default_provider());
+    Err(invalid("security.protocol", "TLS needs one of the features tls-ring, tls-aws-lc-rs and tls-graviola"))
+}
+
+fn supported(version: TlsVersion) -> &'static SupportedProtocolVersion {
+    match version {
+        TlsVersion::Tls12 => &rustls::version::TLS12,
+        TlsVersion::Tls13 => &rustls::version::TLS13,
+    }
+}
+
+fn roots(config: &TlsConfig) -> Result<RootCertStore> {
+    let (key, pem) = match (&config.ssl_truststore_certificates, &config.ssl_truststore_location) {
+        (Some(text), _) => ("ssl.truststore.certificates", text.clone().into_bytes()),
+        (None, Some(path)) => ("ssl.truststore.location", read("ssl.truststore.location", path)?),
+        (None, None) => return default_roots(),
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(key, &pem)? {
+        roots.add(certificate).map_err(|e| invalid(key, &format!("a certificate in it cannot be used: {e}")))?;
+    }
+    Ok(roots)
+}
+
+#[allow(unreachable_code, clippy::needless_return, reason = "the first of the compiled in ones is taken")]
+fn default_roots() -> Result<RootCertStore> {
+    #[cfg(feature = "tls-native-roots")]
+    return native_roots();
+    #[cfg(feature = "tls-webpki-roots")]
+    return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
+    Err(invalid("ssl.truststore.location", "it is needed without the features tls-native-roots and tls-webpki-roots"))
+}
+
+#[cfg(feature = "tls-native-roots")]
+fn native_roots() -> Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        let why = found.errors.first().map_or_else(String::new, |e| format!(" ({e})"));
+        return Err(invalid(
+            "ssl.truststore.location",
+            &format!("it is not set, and the system has no certificates{why}"),
+        ));
+    }
+    Ok(roots)
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+fn identity(config: &TlsConfig) -> Result<Option<Identity>> {
+    let (chain_key, key_key, chain, key) = match (&config.ssl_keystore_certificate_chain, &config.ssl_keystore_key) {
+        (Some(chain), Some(key)) => (
+            "ssl.keystore.certificate.chain",
+            "ssl.keystore.key",
+            chain.clone().into_bytes(),
+            zeroize::Zeroizing::new(key.reveal().as_bytes().to_vec()),
+        ),
+        (None, None) => {
+            let Some(path) = &config.ssl_keystore_location else { return Ok(None) };
+            let pem = read("ssl.keystore.location", path)?;
+            ("ssl.keystore.location", "ssl.keystore.location", pem.clone(), zeroize::Zeroizing::new(pem))
+        }
+        (Some(_), None) => return Err(invalid("ssl.keystore.key", "the certificate chain needs its key")),
+        (None, Some(_)) => {
+            return Err(invalid("ssl.keystore.certificate.chain", "the key needs its certificate chain"));
+        }
+    };
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
+        let encrypted = key.windows(9).any(|w| w == b"ENCRYPTED");
+        let hint =
+            if encrypted { "; it is encrypted, which Ottla does not read: openssl pkcs8 decrypts it" } else { "" };
+        invalid(key_key, &format!("there is no private key in PEM format in it{hint}"))
+    })?;
+    Ok(Some((certificates(chain_key, &chain)?, key)))
+}
+
+fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(invalid(key, "there is no certificate in PEM format in it (JKS and PKCS#12 are not read)")),
+        Err(error) => Err(invalid(key, &format!("it is not in PEM format: {error:?}"))),
+    }
+}
+
+fn read(key: &str, path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::config(key, path.display(), format!("the file cannot be read: {error}")))
+}
+
+fn invalid(key: &str, reason: &str) -> Error {
+    Error::config(key, "", reason)
+}
+
+/// What an error of a TLS stream to `host` means, if it is one of TLS.
+pub(crate) fn explain(error: &io::Error, host: &str) -> Option<String> {
+    use rustls::Error as E;
+    let tls = error.get_ref()?.downcast_ref::<E>()?;
+    Some(match tls {
+        E::InvalidCertificate(bad) => certificate_error(bad, host),
+        E::InvalidMessage(_) => {
+            "it does not speak TLS on this port: security.protocol should be PLAINTEXT or SASL_PLAINTEXT there"
+                .to_owned()
+        }
+        E::AlertReceived(alert) => format!("it ended TLS with the alert {alert:?}{}", alert_hint(*alert)),
+        E::PeerIncompatible(why) => format!("it has no version or cipher of TLS in common with us: {why:?}"),
+        other => format!("TLS failed: {other}"),
+    })
+}
+
+fn certificate_error(error: &CertificateError, host: &str) -> String {
+    use CertificateError as C;
+    match error {
+        C::NotValidForNameContext { presented, .. } => {
+            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
+            let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            format!(
+                "its certificate is for {names}, and not for the expected {host}: the address in bootstrap.servers or \
+                 advertised.listeners has to be one of the certificate's names"
+            )
+        }
+        C::NotValidForName => format!("its certificate is not for {host}"),
+        C::UnknownIssuer | C::BadSignature => format!(
+            "the certificate that {host} presents is not signed by an authority we trust: put the authority's certificate \
+             into ssl.truststore.location or ssl.truststore.certificates"
+        ),
+        C::Expired | C::ExpiredContext { .. } => format!("the certificate that {host} presents has expired: {error}"),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            format!(
+                "the certificate that {host} presents is not valid yet: {error}; is the clock of this machine right?"
+            )
+        }
+        other => format!("the certificate that {host} presents cannot be accepted: {other}"),
+    }
+}
+
+/// `DnsName("kafka")` as `kafka`.
+fn plain_name(name: &str) -> &str {
+    name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).map_or(name, |inner| inner.trim_matches('"'))
+}
+
+fn alert_hint(alert: AlertDescription) -> &'static str {
+    use AlertDescription as A;
+    match alert {
+        A::CertificateRequired | A::BadCertificate | A::CertificateUnknown | A::UnknownCA | A::HandshakeFailure => {
+            ": it may want a client certificate that it trusts (ssl.keystore.location)"
+        }
+        A::CertificateExpired => ": our certificate (ssl.keystore.location) has expired",
+        A::ProtocolVersion => ": it does not allow our versions of TLS (ssl.enabled.protocols)",
+        _ => "",
+    }
+}
