@@ -14,6 +14,7 @@
 
 mod broker;
 mod certificates;
+pub mod checker;
 #[cfg(feature = "docker")]
 pub mod kafka;
 mod proxy;
