@@ -57,6 +57,15 @@ pub struct ResponseHeader {
 }
 
 impl ResponseHeader {
+    /// `flexible`: of the response's own version.
+    pub(crate) fn encode(self, api: ApiKey, flexible: bool, out: &mut Encoder) -> Result<(), EncodeError> {
+        self.correlation_id.encode(out, Version { number: 0, flexible: false })?;
+        if flexible && api != ApiKey::ApiVersions {
+            out.put_varint(0);
+        }
+        Ok(())
+    }
+
     /// Reads the header from the front of a frame that answers `api` in `version`.
     ///
     /// # Errors

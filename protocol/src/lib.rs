@@ -15,6 +15,7 @@
 mod api_key;
 mod api_versions;
 pub mod compression;
+pub mod consumer_protocol;
 mod encoder;
 mod error_code;
 mod frame;

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use crate::api_key::ApiKey;
 use crate::encoder::Encoder;
 use crate::frame::Segments;
-use crate::header::RequestHeader;
+use crate::header::{RequestHeader, ResponseHeader};
 use crate::wire::{DecodeError, EncodeError, Version, Wire};
 
 /// A request of Kafka's protocol.
@@ -52,12 +52,41 @@ pub trait Request: Wire + Debug + Send + Sync + 'static {
         Ok(Segments(out.into_segments()))
     }
 
+    /// The request in `body`, which is what follows the request header.
+    ///
+    /// # Errors
+    /// When the bytes are not a request of this version, or go on after it.
+    fn decode_request(version: i16, body: Bytes) -> Result<Self, DecodeError> {
+        whole(body, Self::version(version))
+    }
+
+    /// A response as a frame: length, header and body.
+    ///
+    /// # Errors
+    /// When a field is set that `version` cannot carry.
+    fn encode_response_frame(
+        response: &Self::Response,
+        version: i16,
+        correlation_id: i32,
+    ) -> Result<Segments, EncodeError> {
+        let mut out = Encoder::new();
+        out.put_slice(&[0; 4]);
+        ResponseHeader { correlation_id }.encode(Self::API_KEY, Self::version(version).flexible, &mut out)?;
+        response.encode(&mut out, Self::version(version))?;
+        out.patch_frame_length();
+        Ok(Segments(out.into_segments()))
+    }
+
     /// The response in `body`, which is what follows the response header.
     ///
     /// # Errors
     /// When the bytes are not a response of this version, or go on after it.
-    fn decode_response(version: i16, mut body: Bytes) -> Result<Self::Response, DecodeError> {
-        let response = Self::Response::decode(&mut body, Self::version(version))?;
-        if body.has_remaining() { Err(DecodeError::Trailing(body.remaining())) } else { Ok(response) }
+    fn decode_response(version: i16, body: Bytes) -> Result<Self::Response, DecodeError> {
+        whole(body, Self::version(version))
     }
+}
+
+fn whole<M: Wire>(mut body: Bytes, version: Version) -> Result<M, DecodeError> {
+    let message = M::decode(&mut body, version)?;
+    if body.has_remaining() { Err(DecodeError::Trailing(body.remaining())) } else { Ok(message) }
 }

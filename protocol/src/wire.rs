@@ -4,6 +4,7 @@ use std::fmt;
 use bytes::{Buf, Bytes};
 use uuid::Uuid;
 
+use crate::api_key::ApiKey;
 use crate::encoder::Encoder;
 use crate::schema::Type;
 
@@ -36,11 +37,18 @@ pub enum DecodeError {
     Null,
     /// A frame longer than the configured limit.
     FrameTooLong(usize),
+    /// An API, or a version of one, that this crate does not know.
+    Unknown {
+        /// The API's number.
+        api_key: i16,
+        /// The version.
+        version: i16,
+    },
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        match *self {
             Self::Truncated => f.write_str("the input ends inside a value"),
             Self::Length(n) => write!(f, "length {n} does not fit the input"),
             Self::Utf8 => f.write_str("a string is not UTF-8"),
@@ -49,6 +57,10 @@ impl fmt::Display for DecodeError {
             Self::DuplicateTag(tag) => write!(f, "tag {tag} comes twice"),
             Self::Null => f.write_str("null where this version has no null"),
             Self::FrameTooLong(n) => write!(f, "a frame of {n} bytes is over the limit"),
+            Self::Unknown { api_key, version } => match ApiKey::try_from(api_key) {
+                Ok(api) => write!(f, "version {version} of {api} is not known"),
+                Err(key) => write!(f, "API {key} is not known"),
+            },
         }
     }
 }

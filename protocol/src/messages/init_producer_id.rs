@@ -2,7 +2,11 @@
 
 use crate::macros::{message, request};
 
+#[cfg(not(feature = "unstable-kip939"))]
 request!(InitProducerIdRequest => InitProducerIdResponse, InitProducerId, versions 0-5, flexible 2+);
+// Brokers before KIP-939 is finished may understand 6 in another way.
+#[cfg(feature = "unstable-kip939")]
+request!(InitProducerIdRequest => InitProducerIdResponse, InitProducerId, versions 0-6, flexible 2+);
 
 message! {
     /// Gets a producer id, or the next epoch of a transactional one; earlier owners are fenced.

@@ -2,6 +2,8 @@
 //!
 //! Names, types and defaults are those of Kafka's message schemas (`clients/src/main/resources/common/message`).
 
+mod any;
+
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod alter_client_quotas;
@@ -70,6 +72,8 @@ pub mod txn_offset_commit;
 pub mod unregister_broker;
 pub mod update_features;
 pub mod write_txn_markers;
+
+pub use any::{AnyRequest, AnyResponse};
 
 pub use add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 pub use add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};

@@ -65,7 +65,7 @@ impl Api {
 }
 
 impl Message {
-    fn of<M: Wire>() -> Self {
+    pub(crate) fn of<M: Wire>() -> Self {
         let Type::Struct(part) = M::TYPE else { panic!("a message is a struct") };
         Self {
             name: part.name,
