@@ -110,6 +110,13 @@ pub fn compress(codec: Compression, level: Option<i32>, input: &[u8], out: &mut 
     Ok(())
 }
 
+/// Gives an LZ4 frame the header checksum that brokers before 0.10 expect.
+#[allow(unused_variables, reason = "without the codec there is no such frame")]
+pub(crate) fn break_lz4_checksum(frame: &mut [u8]) {
+    #[cfg(feature = "lz4")]
+    lz4::break_checksum(frame);
+}
+
 /// Decompresses `input` to at most `limit` bytes.
 ///
 /// # Errors

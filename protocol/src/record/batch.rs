@@ -12,10 +12,6 @@ pub const HEADER_SIZE: usize = 61;
 /// Bytes of a record without anything in it: every field takes one.
 const SHORTEST_RECORD: usize = 7;
 
-fn impossible(reason: &'static str) -> RecordError {
-    RecordError::Record { index: 0, reason }
-}
-
 /// Where the fields of the header lie (`DefaultRecordBatch.java`).
 pub(crate) mod field {
     use std::ops::Range;
@@ -57,11 +53,17 @@ pub struct RecordBatch {
 }
 
 impl RecordBatch {
+    /// `bytes` are a whole batch.
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self { bytes }
+    }
+
     /// Takes the next batch off the front of `records`. `None`: there is no further whole batch, since brokers cut the
     /// last one of a fetch wherever the size limit falls.
     ///
     /// # Errors
-    /// When the length or magic byte of the batch is not one that can be read.
+    /// When the length or magic byte of the batch is not one that can be read. Magic 0 and 1 are for
+    /// [`take_message_set`](super::take_message_set).
     pub fn split_from(records: &mut Bytes) -> Result<Option<Self>, RecordError> {
         let Some(length) = records.get(field::LENGTH).and_then(|b| b.try_into().ok()).map(i32::from_be_bytes) else {
             return Ok(None);
@@ -190,6 +192,7 @@ impl RecordBatch {
     /// When the data is damaged, larger than `limit`, or in a codec that is not compiled in, or when the number of
     /// records is one that so many bytes cannot hold.
     pub fn decompress(&self, limit: usize) -> Result<DecodedBatch, RecordError> {
+        let impossible = |reason| RecordError::Record { base_offset: self.base_offset(), index: 0, reason };
         let count = usize::try_from(self.record_count()).map_err(|_| impossible("the batch counts fewer than none"))?;
         let body = self.bytes.slice(HEADER_SIZE..);
         let records = match self.compression()? {

@@ -65,8 +65,7 @@ impl BatchBuilder {
     /// The exact number of bytes that this record would add.
     #[must_use]
     pub fn size_of(&self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
-        let body = self.body_size(timestamp, key, value, headers);
-        varint::length(body as i64) + body
+        RecordSize::of(self.deltas(timestamp), key, value, headers).whole
     }
 
     /// Appends a record if the batch is then no longer than `limit` bytes, or if it is the first one.
@@ -80,19 +79,18 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[Header<'_>],
     ) -> bool {
-        let body = self.body_size(timestamp, key, value, headers);
-        let size = varint::length(body as i64) + body;
-        if self.count > 0 && (self.buffer.len() + size > limit || self.count == i32::MAX) {
+        let size = RecordSize::of(self.deltas(timestamp), key, value, headers);
+        if self.count > 0 && (self.buffer.len() + size.whole > limit || self.count == i32::MAX) {
             return false;
         }
-        self.write(body, timestamp, key, value, headers);
+        self.write(size, timestamp, key, value, headers);
         true
     }
 
     /// Appends a record, however long the batch becomes.
     pub fn append(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
-        let body = self.body_size(timestamp, key, value, headers);
-        self.write(body, timestamp, key, value, headers);
+        let size = RecordSize::of(self.deltas(timestamp), key, value, headers);
+        self.write(size, timestamp, key, value, headers);
     }
 
     /// Closes the batch and compresses its records. Who wrote it is stamped on later:
@@ -101,7 +99,14 @@ impl BatchBuilder {
     /// # Errors
     /// When the codec is not compiled in or fails.
     pub fn finish(mut self, compression: Compression, level: Option<i32>) -> Result<FinishedBatch, EncodeError> {
-        let head = self.header(compression);
+        let head = BatchHeader {
+            attributes: compression.code(),
+            last_offset_delta: self.count - 1,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            count: self.count,
+        }
+        .encode();
         let buffer = if compression == Compression::None {
             std::mem::take(&mut self.buffer)
         } else {
@@ -114,13 +119,49 @@ impl BatchBuilder {
         FinishedBatch::new(head, Bytes::from(buffer), self.count, self.max_timestamp)
     }
 
-    fn header(&self, compression: Compression) -> [u8; HEADER_SIZE] {
+    #[inline]
+    fn deltas(&self, timestamp: i64) -> Deltas {
+        let timestamp = if self.count == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) };
+        Deltas { timestamp, offset: self.count }
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        size: RecordSize,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header<'_>],
+    ) {
+        let deltas = self.deltas(timestamp);
+        if self.count == 0 {
+            self.base_timestamp = timestamp;
+            self.max_timestamp = timestamp;
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        self.count += 1;
+        write_record(&mut self.buffer, size, deltas, key, value, headers);
+    }
+}
+
+/// The fields of a header that are known when a batch is closed; nobody has stamped it yet.
+pub(super) struct BatchHeader {
+    pub(super) attributes: u8,
+    pub(super) last_offset_delta: i32,
+    pub(super) base_timestamp: i64,
+    pub(super) max_timestamp: i64,
+    pub(super) count: i32,
+}
+
+impl BatchHeader {
+    pub(super) fn encode(&self) -> [u8; HEADER_SIZE] {
         let mut head = [0; HEADER_SIZE];
         let mut put = |range: std::ops::Range<usize>, bytes: &[u8]| head[range].copy_from_slice(bytes);
         put(field::LEADER_EPOCH, &(-1i32).to_be_bytes());
         put(field::MAGIC, &[2]);
-        put(field::ATTRIBUTES, &i16::from(compression.code()).to_be_bytes());
-        put(field::LAST_OFFSET_DELTA, &(self.count - 1).to_be_bytes());
+        put(field::ATTRIBUTES, &i16::from(self.attributes).to_be_bytes());
+        put(field::LAST_OFFSET_DELTA, &self.last_offset_delta.to_be_bytes());
         put(field::BASE_TIMESTAMP, &self.base_timestamp.to_be_bytes());
         put(field::MAX_TIMESTAMP, &self.max_timestamp.to_be_bytes());
         put(field::PRODUCER_ID, &(-1i64).to_be_bytes());
@@ -129,70 +170,92 @@ impl BatchBuilder {
         put(field::COUNT, &self.count.to_be_bytes());
         head
     }
+}
 
-    fn timestamp_delta(&self, timestamp: i64) -> i64 {
-        if self.count == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) }
-    }
+/// What a record says of its place, against the first of its batch.
+#[derive(Clone, Copy)]
+pub(super) struct Deltas {
+    pub(super) timestamp: i64,
+    pub(super) offset: i32,
+}
 
+/// The exact length of an encoded record.
+#[derive(Clone, Copy)]
+pub(super) struct RecordSize {
+    /// Without the length field in front.
+    body: usize,
+    pub(super) whole: usize,
+}
+
+impl RecordSize {
     #[inline]
-    fn body_size(&self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
+    pub(super) fn of(deltas: Deltas, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> Self {
         let sized = |bytes: Option<&[u8]>| bytes.map_or(1, |b| varint::length(b.len() as i64) + b.len());
-        let mut size = 1
-            + varint::length(self.timestamp_delta(timestamp))
-            + varint::length(i64::from(self.count))
+        let mut body = 1
+            + varint::length(deltas.timestamp)
+            + varint::length(i64::from(deltas.offset))
             + sized(key)
             + sized(value)
             + varint::length(headers.len() as i64);
         for header in headers {
-            size += sized(Some(header.key.as_bytes())) + sized(header.value);
+            body += sized(Some(header.key.as_bytes())) + sized(header.value);
         }
-        size
+        Self { body, whole: varint::length(body as i64) + body }
+    }
+}
+
+/// Appends a record. All of its place is made at once, so that the buffer grows once and the fields are only stored.
+#[inline]
+pub(super) fn write_record(
+    buffer: &mut Vec<u8>,
+    size: RecordSize,
+    deltas: Deltas,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[Header<'_>],
+) {
+    let start = buffer.len();
+    buffer.resize(start + size.whole, 0);
+    let mut out = Cursor { rest: &mut buffer[start..] };
+    out.varint(size.body as i64);
+    out.skip(1); // attributes, unused
+    out.varint(deltas.timestamp);
+    out.varint(i64::from(deltas.offset));
+    out.bytes(key);
+    out.bytes(value);
+    out.varint(headers.len() as i64);
+    for header in headers {
+        out.bytes(Some(header.key.as_bytes()));
+        out.bytes(header.value);
+    }
+}
+
+/// Writes one field after the other into a place of exactly their length.
+struct Cursor<'a> {
+    rest: &'a mut [u8],
+}
+
+impl Cursor<'_> {
+    #[inline]
+    fn skip(&mut self, n: usize) {
+        self.rest = &mut std::mem::take(&mut self.rest)[n..];
     }
 
     #[inline]
-    fn write(&mut self, body: usize, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
-        let delta = self.timestamp_delta(timestamp);
-        if self.count == 0 {
-            self.base_timestamp = timestamp;
-            self.max_timestamp = timestamp;
-        }
-        self.max_timestamp = self.max_timestamp.max(timestamp);
-        self.buffer.reserve(body + 10);
-        // Small fields are gathered first: one copy into the buffer is cheaper than one a byte.
-        let mut small = [0; 50];
-        let mut n = varint::put(&mut small, body as i64);
-        n += 1; // attributes, unused
-        n += varint::put(&mut small[n..], delta);
-        n += varint::put(&mut small[n..], i64::from(self.count));
-        n += varint::put(&mut small[n..], length_or_null(key));
-        self.buffer.extend_from_slice(&small[..n]);
-        self.buffer.extend_from_slice(key.unwrap_or_default());
-        n = varint::put(&mut small, length_or_null(value));
-        self.buffer.extend_from_slice(&small[..n]);
-        self.buffer.extend_from_slice(value.unwrap_or_default());
-        n = varint::put(&mut small, headers.len() as i64);
-        self.buffer.extend_from_slice(&small[..n]);
-        for header in headers {
-            self.write_header(header);
-        }
-        self.count += 1;
+    fn varint(&mut self, value: i64) {
+        let n = varint::put(self.rest, value);
+        self.skip(n);
     }
 
-    fn write_header(&mut self, header: &Header<'_>) {
-        let mut small = [0; 10];
-        let n = varint::put(&mut small, header.key.len() as i64);
-        self.buffer.extend_from_slice(&small[..n]);
-        self.buffer.extend_from_slice(header.key.as_bytes());
-        let n = varint::put(&mut small, length_or_null(header.value));
-        self.buffer.extend_from_slice(&small[..n]);
-        self.buffer.extend_from_slice(header.value.unwrap_or_default());
+    #[inline]
+    fn bytes(&mut self, bytes: Option<&[u8]>) {
+        let Some(bytes) = bytes else { return self.varint(-1) };
+        self.varint(bytes.len() as i64);
+        let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(bytes.len());
+        place.copy_from_slice(bytes);
+        self.rest = rest;
     }
 }
-
-fn length_or_null(bytes: Option<&[u8]>) -> i64 {
-    bytes.map_or(-1, |b| b.len() as i64)
-}
-
 /// Who wrote a batch: what the broker checks to keep a log free of duplicates and holes (KIP-98).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerStamp {

@@ -65,6 +65,12 @@ impl DecodedBatch {
         self.records.is_empty()
     }
 
+    /// The offset of the first record the batch was written with.
+    #[must_use]
+    pub fn base_offset(&self) -> i64 {
+        self.base_offset
+    }
+
     /// How many records the batch says it holds.
     #[must_use]
     pub fn count(&self) -> u32 {
@@ -102,6 +108,11 @@ impl<'a> RecordIter<'a> {
     #[must_use]
     pub fn position(&self) -> RecordPosition {
         RecordPosition { at: self.batch.records.len() - self.rest.len(), index: self.index }
+    }
+
+    #[cold]
+    fn malformed(&self, index: u32, reason: &'static str) -> RecordError {
+        RecordError::Record { base_offset: self.batch.base_offset, index, reason }
     }
 
     #[inline]
@@ -149,8 +160,7 @@ impl<'a> Iterator for RecordIter<'a> {
         if index >= self.batch.count {
             // As Kafka's client: a batch that counts too few records is damaged.
             let left_over = !std::mem::take(&mut self.rest).is_empty();
-            return left_over
-                .then_some(Err(RecordError::Record { index, reason: "bytes are left over after the last" }));
+            return left_over.then(|| Err(self.malformed(index, "bytes are left over after the last")));
         }
         match self.parse() {
             Ok(record) => {
@@ -160,7 +170,7 @@ impl<'a> Iterator for RecordIter<'a> {
             Err(reason) => {
                 self.index = self.batch.count;
                 self.rest = &[];
-                Some(Err(RecordError::Record { index, reason }))
+                Some(Err(self.malformed(index, reason)))
             }
         }
     }
@@ -176,7 +186,7 @@ impl<'a> Iterator for RecordIter<'a> {
                 .and_then(|length| self.rest.split_at_checked(length));
             let Some((_, rest)) = skipped else {
                 let index = std::mem::replace(&mut self.index, self.batch.count);
-                return Some(Err(RecordError::Record { index, reason: "its length goes past the batch" }));
+                return Some(Err(self.malformed(index, "its length goes past the batch")));
             };
             self.rest = rest;
             self.index += 1;

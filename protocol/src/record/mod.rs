@@ -3,6 +3,8 @@ mod batch;
 mod builder;
 mod control;
 mod decoder;
+mod legacy;
+mod message_set;
 mod records;
 pub(crate) mod varint;
 
@@ -10,6 +12,8 @@ pub use batch::{HEADER_SIZE, RecordBatch, TimestampType};
 pub use builder::{BatchBuilder, FinishedBatch, ProducerStamp};
 pub use control::ControlMarker;
 pub use decoder::{DecodedBatch, Headers, Record, RecordIter, RecordPosition};
+pub use legacy::{is_message_set, take_message_set};
+pub use message_set::{MessageMagic, MessageSetBuilder};
 pub use records::Records;
 
 use std::fmt;
@@ -49,6 +53,8 @@ pub enum RecordError {
     },
     /// A record that is malformed.
     Record {
+        /// The offset of the first record of its batch.
+        base_offset: i64,
         /// Its index in the batch.
         index: u32,
         /// What is wrong with it.
@@ -67,7 +73,9 @@ impl fmt::Display for RecordError {
             Self::Compression(code) => write!(f, "compression code {code} is not supported by this build"),
             Self::Decompress => f.write_str("the compressed data is damaged"),
             Self::TooLarge { limit } => write!(f, "the batch is larger than {limit} bytes when decompressed"),
-            Self::Record { index, reason } => write!(f, "record {index} of the batch: {reason}"),
+            Self::Record { base_offset, index, reason } => {
+                write!(f, "record {index} of the batch at offset {base_offset}: {reason}")
+            }
         }
     }
 }
