@@ -1,11 +1,16 @@
 //! Kafka's own command line programs, run in a container.
+#![allow(clippy::disallowed_methods, reason = "this file does I/O")]
+
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::NamedTempFile;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
-use super::docker::{DockerError, ensure_image, remove};
+use super::docker::{DockerError, docker, ensure_image, remove};
 
 /// The package of the programs.
 const PACKAGE: &str = "org.apache.kafka.tools";
@@ -33,11 +38,24 @@ pub struct ToolOutput {
     pub success: bool,
 }
 
+impl ToolOutput {
+    /// The last lines of both outputs, for a message of a failed test.
+    pub fn tail(&self) -> String {
+        let last = |text: &str| {
+            let lines: Vec<_> = text.lines().collect();
+            lines[lines.len().saturating_sub(15)..].join("\n")
+        };
+        format!("{}\n{}", last(&self.stdout), last(&self.stderr))
+    }
+}
+
 /// A program that runs in the background; it is ended when this is dropped.
 #[derive(Debug)]
 pub struct RunningTool {
     container: String,
     child: Child,
+    stdout: Collected,
+    stderr: Collected,
     /// The program's configuration, which lies in a file as long as it runs.
     _config: Option<NamedTempFile>,
 }
@@ -87,28 +105,86 @@ impl Tool {
         if config.is_some() {
             command.args(["--command-config", CONFIG]);
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        Ok(RunningTool { container, child, _config: config })
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let (stdout, stderr) = (Collected::from(child.stdout.take()), Collected::from(child.stderr.take()));
+        Ok(RunningTool { container, child, stdout, stderr, _config: config })
     }
 }
 
 impl RunningTool {
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
     /// When its output cannot be read.
-    pub async fn wait(self) -> Result<ToolOutput, DockerError> {
-        let output = self.child.wait_with_output().await?;
-        Ok(ToolOutput {
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            success: output.status.success(),
-        })
+    pub async fn wait(mut self) -> Result<ToolOutput, DockerError> {
+        let success = self.child.wait().await?.success();
+        self.stdout.end().await?;
+        self.stderr.end().await?;
+        Ok(ToolOutput { stdout: self.stdout.text(), stderr: self.stderr.text(), success })
     }
 
-    /// Ends it now.
+    /// Asks it to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// When Docker refuses, as for a program that has ended.
+    pub async fn stop(self) -> Result<ToolOutput, DockerError> {
+        docker(&["stop", "-t", "60", &self.container]).await?;
+        self.wait().await
+    }
+
+    /// Ends it now (SIGKILL).
     pub fn kill(self) {
-        remove(&self.container);
+        drop(self);
+    }
+}
+
+impl Drop for RunningTool {
+    fn drop(&mut self) {
+        // It is gone by itself when it has ended.
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            remove(&self.container);
+        }
+    }
+}
+
+/// An output that is read all the time: a program blocks when nobody reads what it prints.
+#[derive(Debug, Default)]
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reading: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Collected {
+    fn from<R: AsyncRead + Unpin + Send + 'static>(output: Option<R>) -> Self {
+        let mut collected = Self::default();
+        if let Some(mut output) = output {
+            let bytes = collected.bytes.clone();
+            collected.reading = Some(tokio::spawn(async move {
+                let mut read = Vec::with_capacity(8 << 10);
+                while output.read_buf(&mut read).await? > 0 {
+                    bytes.lock().unwrap_or_else(PoisonError::into_inner).append(&mut read);
+                }
+                Ok(())
+            }));
+        }
+        collected
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    async fn end(&mut self) -> std::io::Result<()> {
+        match self.reading.take() {
+            Some(reading) => reading.await.map_err(std::io::Error::other)?,
+            None => Ok(()),
+        }
     }
 }
 
