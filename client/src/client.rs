@@ -251,20 +251,6 @@ impl Client {
         .await
     }
 
-    /// Sends a request to the controller, again until it answers or the deadline has come.
-    pub(crate) async fn request_controller<R: Request>(&self, request: &R, deadline: Instant) -> Result<R::Response> {
-        self.retrying(&R::API_KEY.to_string(), deadline, || async {
-            match self.cluster().controller() {
-                Some(controller) => self.request(controller, Lane::General, request, None).await,
-                None => {
-                    self.refresh_metadata();
-                    Err(Error::broker(ErrorCode::NotController, R::API_KEY, "the cluster"))
-                }
-            }
-        })
-        .await
-    }
-
     /// Repeats `attempt` with growing pauses while its errors are such that it may help.
     pub(crate) async fn retrying<T, F: Future<Output = Result<T>>>(
         &self,

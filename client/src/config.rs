@@ -1,6 +1,7 @@
 //! The settings that every part of a client shares. Defaults are Kafka's; differences are said.
 mod from_properties;
 mod sasl;
+mod security;
 mod tls;
 
 use std::sync::Arc;

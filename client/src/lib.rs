@@ -13,7 +13,13 @@ mod secret;
 mod types;
 
 pub use admin::{
-    Admin, ConfigEntry, ConfigResource, EndMarker, EndMarkerKind, ListedOffset, NewTopic, OffsetSpec, PerItem,
+    AbortTransaction, AclBinding, AclFilter, AclOperation, AclPermission, AclResourceType, Admin, BrokerDescription,
+    ClassicGroupDescription, ClusterDescription, ConfigEntry, ConfigOp, ConfigResource, ConfigSource,
+    ConsumerGroupDescription, DelegationToken, ElectionType, EndMarker, EndMarkerKind, FeatureUpgrade, Features,
+    FinalizedFeature, GroupDescription, GroupFilter, GroupListing, GroupMember, ListedOffset, LogDir, MemberToRemove,
+    NewPartitions, NewTopic, OffsetSpec, OngoingReassignment, PatternType, PerItem, ProducerState, QuorumDescription,
+    QuorumReplica, QuotaEntity, QuotaFilter, QuotaMatch, Replica, ReplicaOnDisk, ScramCredential, ScramMechanism,
+    ShareGroupDescription, ShareGroupMember, ShareGroupOffset, TopicDetails, TopicPartitionDetails,
     TransactionDescription, TransactionListing,
 };
 pub use client::Client;

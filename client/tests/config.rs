@@ -41,6 +41,23 @@ const CLIENT: &[Row] = &[
     ("client.rack", "", &["eu-1a"], &[]),
     ("enable.metrics.push", "false", &[], &["true", "yes"]),
     ("max.response.bytes", "104857600", &["1", INT], &["0", OVER_INT]),
+    // Ours: the system's buffers, which grow, and not Kafka's 131072 and 65536.
+    ("send.buffer.bytes", "-1", &["0", INT], &["-2", OVER_INT]),
+    ("receive.buffer.bytes", "-1", &["0", INT], &["-2", OVER_INT]),
+    ("metadata.recovery.strategy", "rebootstrap", &["none"], &["", "true"]),
+    ("metadata.recovery.rebootstrap.trigger.ms", "300000", &["0", LONG], &["-1", OVER_LONG]),
+    ("metadata.cluster.check.enable", "true", &["false"], &["1"]),
+    ("security.protocol", "PLAINTEXT", &["ssl", "SASL_PLAINTEXT", "Sasl_Ssl"], &["TLS", ""]),
+    ("ssl.truststore.type", "PEM", &[], &["JKS", "PKCS12"]),
+    ("ssl.keystore.type", "PEM", &[], &["JKS"]),
+    ("ssl.enabled.protocols", "TLSv1.2,TLSv1.3", &["TLSv1.3"], &["", "TLSv1.1", "SSLv3"]),
+    ("ssl.endpoint.identification.algorithm", "https", &[""], &["http"]),
+    ("sasl.login.refresh.window.factor", "0.8", &["0.5", "1.0"], &["0.49", "1.01", "NaN", "x"]),
+    ("sasl.login.refresh.window.jitter", "0.05", &["0", "0.25"], &["-0.01", "0.26"]),
+    ("sasl.login.refresh.min.period.seconds", "60", &["0", "900"], &["-1", "901"]),
+    ("sasl.login.refresh.buffer.seconds", "300", &["0", "3600"], &["-1", "3601"]),
+    ("sasl.login.retry.backoff.ms", "100", &["0"], &["-1", OVER_LONG]),
+    ("sasl.login.retry.backoff.max.ms", "10000", &["0"], &["-1", OVER_LONG]),
 ];
 
 const PRODUCER: &[Row] = &[
@@ -157,6 +174,28 @@ fn every_producer_setting_has_its_default_and_its_range() {
 #[test]
 fn every_consumer_setting_has_its_default_and_its_range() {
     walk(CONSUMER, consumer, &format!("{:?}", ConsumerConfig::default()));
+}
+
+#[test]
+fn settings_without_a_default_are_read_and_secrets_are_not_shown() {
+    for (key, value) in [
+        ("ssl.truststore.location", "/ca.pem"),
+        ("ssl.truststore.certificates", "-----BEGIN CERTIFICATE-----"),
+        ("ssl.keystore.location", "/me.pem"),
+        ("ssl.keystore.certificate.chain", "-----BEGIN CERTIFICATE-----"),
+        ("ssl.keystore.key", "hunter2"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.jaas.config", "ScramLoginModule required username=\"alice\" password=\"hunter2\";"),
+    ] {
+        let config = client(key, value).unwrap();
+        assert_ne!(config, format!("{:?}", ClientConfig::new("a:1")), "{key}");
+        assert!(!config.contains("hunter2"), "{config}");
+    }
+    for key in ["sasl.jaas.config", "ssl.key.password", "ssl.keystore.password"] {
+        let text = client(key, "hunter2").unwrap_err().to_string();
+        assert!(text.starts_with(key) && !text.contains("hunter2"), "{text}");
+    }
+    assert!(client("sasl.mechanism", "GSSAPI").unwrap_err().to_string().contains("SCRAM-SHA-256"));
 }
 
 fn refused<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)> + Clone, producer: bool) -> Option<String> {

@@ -3,10 +3,27 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The drivers, by their paths under `src`.
-const DRIVERS: [&str; 19] = [
+const DRIVERS: [&str; 36] = [
+    "admin/acls.rs",
+    "admin/brokers.rs",
+    "admin/call.rs",
+    "admin/cluster.rs",
     "admin/configs.rs",
+    "admin/delegation_tokens.rs",
+    "admin/elections.rs",
     "admin/end_marker.rs",
+    "admin/features.rs",
+    "admin/group_offsets.rs",
+    "admin/groups.rs",
+    "admin/log_dirs.rs",
     "admin/offsets.rs",
+    "admin/partitions.rs",
+    "admin/producers.rs",
+    "admin/quotas.rs",
+    "admin/reassignments.rs",
+    "admin/records.rs",
+    "admin/scram.rs",
+    "admin/share_groups.rs",
     "admin/topics.rs",
     "admin/transactions.rs",
     "client.rs",

@@ -7,12 +7,19 @@ use ottla_protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
 use ottla_protocol::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+use ottla_protocol::messages::describe_topic_partitions::{
+    Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponsePartition,
+    DescribeTopicPartitionsResponseTopic, TopicRequest,
+};
 use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_protocol::{ApiKey, ErrorCode};
+use uuid::Uuid;
 
-use super::{Admin, PerItem};
-use crate::error::{Error, Remedy, Result};
+use super::call::{Round, Target, asked, outcome};
+use super::{Admin, PerItem, owned};
+use crate::error::{Error, Result};
 use crate::metadata::{Asked, Metadata, Topic};
+use crate::types::BrokerId;
 
 /// A topic to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,68 +71,119 @@ impl NewTopic {
     }
 }
 
+/// A topic with what only newer brokers tell of its partitions (KIP-966).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicDetails {
+    /// Its id.
+    pub id: Uuid,
+    /// One of Kafka's own.
+    pub internal: bool,
+    /// Its partitions by number.
+    pub partitions: Vec<TopicPartitionDetails>,
+}
+
+/// A partition and who could lead it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicPartitionDetails {
+    /// Its number.
+    pub index: i32,
+    /// Its leader; `None`: there is none now.
+    pub leader: Option<BrokerId>,
+    /// Grows with each new leader.
+    pub leader_epoch: i32,
+    /// The brokers that keep a copy.
+    pub replicas: Vec<BrokerId>,
+    /// Those whose copy is up to date.
+    pub isr: Vec<BrokerId>,
+    /// Those outside of the `isr` that could lead without a loss.
+    pub eligible_leader_replicas: Vec<BrokerId>,
+    /// Those that were the last to be eligible.
+    pub last_known_elr: Vec<BrokerId>,
+    /// Those that are down.
+    pub offline_replicas: Vec<BrokerId>,
+}
+
 impl Admin {
     /// Creates topics. When it returns they exist; a broker may need a moment longer to know them.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the controller could not be asked; per topic [`Error::Broker`], such as
-    /// `TOPIC_ALREADY_EXISTS`.
+    /// When the controller could not be asked; per topic [`Error::Broker`], such as `TOPIC_ALREADY_EXISTS`.
     pub async fn create_topics(&self, topics: impl IntoIterator<Item = NewTopic>) -> Result<PerItem<String, ()>> {
-        let client = &self.client;
-        let request = CreateTopicsRequest {
-            topics: topics.into_iter().map(NewTopic::into_request).collect(),
-            timeout_ms: self.timeout_ms(),
-            validate_only: false,
-        };
-        let deadline = client.api_deadline();
-        let response = client
-            .retrying("CreateTopics", deadline, || async {
-                let response = client.request_controller(&request, deadline).await?;
-                let moved = response.topics.iter().any(|t| ErrorCode::from(t.error_code) == ErrorCode::NotController);
-                self.unless_moved(moved, ApiKey::CreateTopics).map(|()| response)
-            })
-            .await?;
-        let results = response.topics.into_iter().map(|topic| {
-            let result = outcome(topic.error_code, ApiKey::CreateTopics, &topic.name, topic.error_message);
-            (topic.name, result)
-        });
-        Ok(results.collect())
+        let topics: HashMap<String, CreatableTopic> =
+            topics.into_iter().map(|topic| (topic.name.clone(), topic.into_request())).collect();
+        let names: Vec<String> = topics.keys().cloned().collect();
+        let topics = &topics;
+        let created = self.each(
+            ApiKey::CreateTopics,
+            names,
+            |_| Target::Controller,
+            |node, names| async move {
+                let request = CreateTopicsRequest {
+                    topics: names.iter().filter_map(|name| topics.get(name).cloned()).collect(),
+                    timeout_ms: self.timeout_ms(),
+                    validate_only: self.validate_only,
+                };
+                let (response, at) = self.send(node, None, |_| request).await?;
+                let results = response.topics.into_iter().map(|topic| {
+                    let result = outcome(topic.error_code, ApiKey::CreateTopics, &topic.name, topic.error_message, &at);
+                    (topic.name, result)
+                });
+                Ok(Round::new(response.throttle_time_ms, results))
+            },
+        );
+        asked(created.await)
     }
 
-    /// Deletes topics.
+    /// Deletes topics by their names.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the controller could not be asked; per topic [`Error::Broker`].
+    /// When the controller could not be asked; per topic [`Error::Broker`].
     pub async fn delete_topics(&self, topics: &[&str]) -> Result<PerItem<String, ()>> {
-        let client = &self.client;
-        let names = topics.iter().map(|name| (*name).to_owned());
-        let request = DeleteTopicsRequest {
-            topics: names.clone().map(|name| DeleteTopicState { name: Some(name), ..Default::default() }).collect(),
-            topic_names: names.collect(),
-            timeout_ms: self.timeout_ms(),
-        };
-        let deadline = client.api_deadline();
-        let response = client
-            .retrying("DeleteTopics", deadline, || async {
-                let mut request = request.clone();
-                let version = client.any_connection().await?.choose::<DeleteTopicsRequest>(None)?;
-                if version >= 6 {
-                    request.topic_names.clear()
-                } else {
-                    request.topics.clear()
-                }
-                let response = client.request_controller(&request, deadline).await?;
-                let moved =
-                    response.responses.iter().any(|t| ErrorCode::from(t.error_code) == ErrorCode::NotController);
-                self.unless_moved(moved, ApiKey::DeleteTopics).map(|()| response)
-            })
-            .await?;
-        let results = response.responses.into_iter().map(|topic| {
-            let name = topic.name.unwrap_or_default();
-            let result = outcome(topic.error_code, ApiKey::DeleteTopics, &name, topic.error_message);
-            (name, result)
-        });
-        Ok(results.collect())
+        let deleted = self.each(
+            ApiKey::DeleteTopics,
+            owned(topics),
+            |_| Target::Controller,
+            |node, names| async move {
+                let build = |version| match version {
+                    6.. => delete(names.into_iter().map(|name| (Some(name), Uuid::nil())), self.timeout_ms()),
+                    _ => {
+                        DeleteTopicsRequest { topic_names: names, timeout_ms: self.timeout_ms(), ..Default::default() }
+                    }
+                };
+                let (response, at) = self.send(node, None, build).await?;
+                let results = response.responses.into_iter().map(|topic| {
+                    let name = topic.name.unwrap_or_default();
+                    let result = outcome(topic.error_code, ApiKey::DeleteTopics, &name, topic.error_message, &at);
+                    (name, result)
+                });
+                Ok(Round::new(response.throttle_time_ms, results))
+            },
+        );
+        asked(deleted.await)
+    }
+
+    /// Deletes topics by their ids: one that was created again under the same name stays. Brokers 2.8 and newer.
+    ///
+    /// # Errors
+    /// When the controller could not be asked; [`Error::UnsupportedVersion`]; per topic [`Error::Broker`].
+    pub async fn delete_topics_by_id(&self, ids: &[Uuid]) -> Result<PerItem<Uuid, ()>> {
+        let deleted = self.each(
+            ApiKey::DeleteTopics,
+            ids.to_vec(),
+            |_| Target::Controller,
+            |node, ids| async move {
+                let build = |_| delete(ids.into_iter().map(|id| (None, id)), self.timeout_ms());
+                let (response, at) = self.send(node, None, build).await?;
+                let results = response.responses.into_iter().map(|topic| {
+                    let (api, id) = (ApiKey::DeleteTopics, topic.topic_id);
+                    (id, outcome(topic.error_code, api, format!("topic {id}"), topic.error_message, &at))
+                });
+                Ok(Round::new(response.throttle_time_ms, results))
+            },
+        );
+        asked(deleted.await)
     }
 
     /// The topics of the cluster, without Kafka's own.
@@ -149,22 +207,19 @@ impl Admin {
         let named =
             topics.iter().map(|name| MetadataRequestTopic { name: Some((*name).to_owned()), ..Default::default() });
         let request =
-            MetadataRequest { topics: Some(named.collect()), allow_auto_topic_creation: false, ..Default::default() };
-        let client = &self.client;
-        let snapshot = client
-            .retrying("Metadata", client.api_deadline(), || async {
-                let connection = client.any_connection().await?;
-                let version = connection.choose::<MetadataRequest>(None)?;
-                let response = connection.send(&request, version)?.await?;
-                let snapshot = Metadata::default().update(version, Asked::Some, response);
-                snapshot.ok_or_else(|| Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster"))
-            })
-            .await?;
+            &MetadataRequest { topics: Some(named.collect()), allow_auto_topic_creation: false, ..Default::default() };
+        let described = self.once("Metadata", Target::Any, |node| async move {
+            let (response, at) = self.send(node, None, |version| older(request.clone(), version)).await?;
+            let snapshot = Metadata::default().update(at.version, Asked::Some, response);
+            let nobody = || Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster").at(&at);
+            Ok((snapshot.ok_or_else(nobody)?, at))
+        });
+        let (snapshot, at) = described.await?;
         let described = topics.iter().map(|name| {
-            let missing = || Error::broker(ErrorCode::UnknownTopicOrPartition, ApiKey::Metadata, name);
+            let refused = |code| Error::broker(code, ApiKey::Metadata, name).at(&at);
             let result = match snapshot.topic(name) {
-                None => Err(missing()),
-                Some(Topic { error: Some(code), .. }) => Err(Error::broker(*code, ApiKey::Metadata, name)),
+                None => Err(refused(ErrorCode::UnknownTopicOrPartition)),
+                Some(Topic { error: Some(code), .. }) => Err(refused(*code)),
                 Some(topic) => Ok(topic.clone()),
             };
             ((*name).to_owned(), result)
@@ -172,24 +227,80 @@ impl Admin {
         Ok(described.collect())
     }
 
-    fn timeout_ms(&self) -> i32 {
-        i32::try_from(self.client.config().request_timeout.as_millis()).unwrap_or(i32::MAX)
-    }
-
-    fn unless_moved(&self, moved: bool, api: ApiKey) -> Result<()> {
-        if !moved {
-            return Ok(());
+    /// What is known of these topics and of who could lead their partitions, page by page. Brokers 3.8 and newer with
+    /// KRaft.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedVersion`]; [`Error::Timeout`] when no broker could be asked; per topic [`Error::Broker`].
+    pub async fn describe_topic_partitions(&self, topics: &[&str]) -> Result<PerItem<String, TopicDetails>> {
+        let mut names = owned(topics);
+        names.sort_unstable();
+        names.dedup();
+        let mut described: PerItem<String, TopicDetails> = PerItem::new();
+        let mut cursor: Option<Cursor> = None;
+        loop {
+            let first = cursor.as_ref().map(|cursor| cursor.topic_name.clone());
+            let open = names.iter().filter(|name| first.as_ref().is_none_or(|first| *name >= first));
+            let request = &DescribeTopicPartitionsRequest {
+                topics: open.map(|name| TopicRequest { name: name.clone() }).collect(),
+                response_partition_limit: 2000,
+                cursor: cursor.clone(),
+            };
+            let page = self.once("DescribeTopicPartitions", Target::Any, |node| async move {
+                self.send(node, None, |_| request.clone()).await
+            });
+            let (page, at) = page.await?;
+            for topic in page.topics {
+                let name = topic.name.clone().unwrap_or_default();
+                let result = outcome(topic.error_code, ApiKey::DescribeTopicPartitions, &name, None, &at);
+                match (result, described.get_mut(&name)) {
+                    (Ok(()), Some(Ok(known))) => known.partitions.extend(topic.partitions.into_iter().map(details)),
+                    (result, _) => {
+                        described.insert(name, result.map(|()| topic_details(topic)));
+                    }
+                }
+            }
+            let next =
+                page.next_cursor.map(|c| Cursor { topic_name: c.topic_name, partition_index: c.partition_index });
+            if next.is_none() || next == cursor {
+                return Ok(described);
+            }
+            cursor = next;
         }
-        let error = Error::broker(ErrorCode::NotController, api, "the cluster");
-        debug_assert_eq!(error.remedy(), Remedy::RefreshMetadata);
-        self.client.refresh_metadata();
-        Err(error)
     }
 }
 
-fn outcome(code: i16, api: ApiKey, subject: &str, message: Option<String>) -> Result<()> {
-    match ErrorCode::from(code) {
-        ErrorCode::None => Ok(()),
-        code => Err(Error::broker(code, api, subject).message(message)),
+/// Before version 4 it cannot be said that a topic shall not be created.
+fn older(mut request: MetadataRequest, version: i16) -> MetadataRequest {
+    if version < 4 {
+        request.allow_auto_topic_creation = true;
+    }
+    request
+}
+
+fn delete(topics: impl Iterator<Item = (Option<String>, Uuid)>, timeout_ms: i32) -> DeleteTopicsRequest {
+    let topics = topics.map(|(name, topic_id)| DeleteTopicState { name, topic_id });
+    DeleteTopicsRequest { topics: topics.collect(), timeout_ms, ..Default::default() }
+}
+
+fn topic_details(topic: DescribeTopicPartitionsResponseTopic) -> TopicDetails {
+    TopicDetails {
+        id: topic.topic_id,
+        internal: topic.is_internal,
+        partitions: topic.partitions.into_iter().map(details).collect(),
+    }
+}
+
+fn details(partition: DescribeTopicPartitionsResponsePartition) -> TopicPartitionDetails {
+    let brokers = |ids: Vec<i32>| ids.into_iter().map(BrokerId).collect::<Vec<_>>();
+    TopicPartitionDetails {
+        index: partition.partition_index,
+        leader: Some(BrokerId(partition.leader_id)).filter(|leader| leader.0 >= 0),
+        leader_epoch: partition.leader_epoch,
+        replicas: brokers(partition.replica_nodes),
+        isr: brokers(partition.isr_nodes),
+        eligible_leader_replicas: brokers(partition.eligible_leader_replicas.unwrap_or_default()),
+        last_known_elr: brokers(partition.last_known_elr.unwrap_or_default()),
+        offline_replicas: brokers(partition.offline_replicas),
     }
 }

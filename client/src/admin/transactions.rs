@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use ottla_protocol::messages::describe_transactions::{DescribeTransactionsRequest, TransactionState};
 use ottla_protocol::messages::list_transactions::ListTransactionsRequest;
+use ottla_protocol::messages::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest};
 use ottla_protocol::{ApiKey, ErrorCode};
 
-use super::{Admin, PerItem};
-use crate::client::{Client, CoordinatorKind};
-use crate::error::{Error, Remedy, Result};
-use crate::network::Lane;
+use super::call::{Round, Target, outcome};
+use super::producers::ProducerState;
+use super::{Admin, PerItem, owned};
+use crate::client::Client;
+use crate::error::{Error, Result};
 use crate::producer::init_transactional;
-use crate::types::{BrokerId, ProducerIdAndEpoch, TopicPartition};
+use crate::types::{ProducerIdAndEpoch, TopicPartition};
 
 /// Calls to coordinators at the same time.
 const CONCURRENCY: usize = 8;
@@ -47,6 +49,33 @@ pub struct TransactionDescription {
     pub partitions: Vec<TopicPartition>,
 }
 
+/// A transaction to abort in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AbortTransaction {
+    /// Where.
+    pub topic_partition: TopicPartition,
+    /// Whose.
+    pub producer_id: i64,
+    /// In which epoch.
+    pub producer_epoch: i16,
+    /// The epoch of its coordinator.
+    pub coordinator_epoch: i32,
+}
+
+impl AbortTransaction {
+    /// The open transaction of a producer that [`Admin::describe_producers`] has shown.
+    #[must_use]
+    pub fn of(topic_partition: TopicPartition, producer: &ProducerState) -> Self {
+        Self {
+            topic_partition,
+            producer_id: producer.producer_id,
+            producer_epoch: i16::try_from(producer.producer_epoch).unwrap_or(-1),
+            coordinator_epoch: producer.coordinator_epoch.unwrap_or(0),
+        }
+    }
+}
+
 impl Admin {
     /// The transactional ids of the whole cluster, in the given states (all when empty), in no order. Brokers 3.0 and
     /// newer.
@@ -54,52 +83,36 @@ impl Admin {
     /// # Errors
     /// [`Error::UnsupportedVersion`] on older brokers; [`Error::Timeout`] when a broker could not be asked.
     pub async fn list_transactions(&self, states: &[&str]) -> Result<Vec<TransactionListing>> {
-        let brokers: Vec<BrokerId> = self.client.cluster().brokers().map(|b| b.id).collect();
-        let mut listed = Vec::new();
-        let mut answers = futures_util::stream::iter(brokers)
-            .map(|broker| self.list_transactions_of(broker, states))
-            .buffer_unordered(CONCURRENCY);
-        while let Some(answer) = answers.next().await {
-            listed.extend(answer?);
-        }
-        Ok(listed)
-    }
-
-    async fn list_transactions_of(&self, broker: BrokerId, states: &[&str]) -> Result<Vec<TransactionListing>> {
-        let request = ListTransactionsRequest {
-            state_filters: states.iter().map(|state| (*state).to_owned()).collect(),
-            ..Default::default()
-        };
-        let client = &self.client;
-        let what = format!("ListTransactions of broker {broker}");
-        client
-            .retrying(&what, client.api_deadline(), || async {
-                let response = client.request(broker, Lane::General, &request, None).await?;
-                if response.error_code != 0 {
-                    let code = response.error_code.into();
-                    return Err(Error::broker(code, ApiKey::ListTransactions, format!("broker {broker}")));
-                }
-                let listed = response.transaction_states.into_iter().map(|listed| TransactionListing {
-                    transactional_id: listed.transactional_id,
-                    producer_id: listed.producer_id,
-                    state: listed.transaction_state,
-                });
-                Ok(listed.collect())
-            })
-            .await
+        self.everywhere("ListTransactions", |node| async move {
+            let request = ListTransactionsRequest {
+                state_filters: states.iter().map(|state| (*state).to_owned()).collect(),
+                ..Default::default()
+            };
+            let (response, at) = self.send(node, None, |_| request).await?;
+            outcome(response.error_code, ApiKey::ListTransactions, "all transactions", None, &at)?;
+            let listed = response.transaction_states.into_iter().map(|listed| TransactionListing {
+                transactional_id: listed.transactional_id,
+                producer_id: listed.producer_id,
+                state: listed.transaction_state,
+            });
+            Ok(listed.collect())
+        })
+        .await
     }
 
     /// What the coordinators know of these ids. Brokers 3.0 and newer.
     pub async fn describe_transactions(&self, transactional_ids: &[&str]) -> PerItem<String, TransactionDescription> {
-        let deadline = self.client.api_deadline();
-        futures_util::stream::iter(owned(transactional_ids))
-            .map(|id| async move {
-                let described = describe_transaction(&self.client, &id, deadline).await;
-                (id, described)
-            })
-            .buffer_unordered(CONCURRENCY)
-            .collect()
-            .await
+        let api = ApiKey::DescribeTransactions;
+        let coordinator = |id: &String| Target::Transaction(id.clone());
+        self.each(api, owned(transactional_ids), coordinator, |node, transactional_ids| async move {
+            let (response, at) = self.send(node, None, |_| DescribeTransactionsRequest { transactional_ids }).await?;
+            let results = response.transaction_states.into_iter().map(|state| {
+                let id = state.transactional_id.clone();
+                (id, outcome(state.error_code, api, &state.transactional_id, None, &at).map(|()| described(state)))
+            });
+            Ok(Round::new(response.throttle_time_ms, results))
+        })
+        .await
     }
 
     /// Ends the producers with these ids: their open transactions are aborted, prepared ones too, and none of them can
@@ -120,53 +133,83 @@ impl Admin {
             .await
     }
 
+    /// Ends the producer with this id, as [`fence_producers`](Self::fence_producers) does: its open transaction is aborted,
+    /// also one that was prepared and is waited for.
+    ///
+    /// # Errors
+    /// When the coordinator could not be asked; [`Error::Broker`].
+    pub async fn force_terminate_transaction(&self, transactional_id: &str) -> Result<()> {
+        self.fence(transactional_id, self.timeout_ms()).await.map(drop)
+    }
+
+    /// Aborts a hanging transaction in one partition: one that its coordinator knows nothing of any more. Only for what
+    /// [`describe_producers`](Self::describe_producers) shows: the records of a transaction that does go on are lost.
+    ///
+    /// ```no_run
+    /// # async fn run(admin: ottla_client::Admin) -> ottla_client::Result<()> {
+    /// use ottla_client::{AbortTransaction, TopicPartition};
+    ///
+    /// let partition = TopicPartition::new("orders", 0);
+    /// for producer in admin.describe_producers(&[partition.clone()]).await?.remove(&partition).into_iter().flatten().flatten() {
+    ///     if producer.current_transaction_start.is_some() {
+    ///         admin.abort_transaction(&AbortTransaction::of(partition.clone(), &producer)).await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the leader could not be asked; [`Error::Broker`], such as `INVALID_PRODUCER_EPOCH`.
+    pub async fn abort_transaction(&self, abort: &AbortTransaction) -> Result<()> {
+        let AbortTransaction { topic_partition, producer_id, producer_epoch, coordinator_epoch } = abort;
+        let topic = WritableTxnMarkerTopic {
+            name: topic_partition.topic.to_string(),
+            partition_indexes: vec![topic_partition.partition],
+        };
+        let marker = WritableTxnMarker {
+            producer_id: *producer_id,
+            producer_epoch: *producer_epoch,
+            transaction_result: false,
+            topics: vec![topic],
+            coordinator_epoch: *coordinator_epoch,
+            ..Default::default()
+        };
+        let request = &WriteTxnMarkersRequest { markers: vec![marker] };
+        let what = format!("aborting the transaction of producer {producer_id} in {topic_partition}");
+        self.once(&what, Target::Leader(topic_partition.clone()), |node| async move {
+            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+            let results = response.markers.into_iter().flat_map(|m| m.topics).flat_map(|t| t.partitions);
+            let code = results.map(|p| p.error_code).next().unwrap_or(-1);
+            outcome(code, ApiKey::WriteTxnMarkers, topic_partition, None, &at)
+        })
+        .await
+    }
+
     async fn fence(&self, id: &str, timeout_ms: i32) -> Result<ProducerIdAndEpoch> {
         let client = &self.client;
-        let what = format!("fencing {id}");
-        client
-            .retrying(&what, client.api_deadline(), || async {
-                let fenced = init_transactional(client, id, timeout_ms, ProducerIdAndEpoch::NONE).await;
-                forget_if_moved(client, id, fenced)
-            })
-            .await
+        self.once(&format!("fencing {id}"), Target::Transaction(id.to_owned()), |_| {
+            init_transactional(client, id, timeout_ms, ProducerIdAndEpoch::NONE)
+        })
+        .await
     }
 }
 
-/// A future that borrows from a slice of borrowed names is `Send` for no spawned task.
-fn owned(ids: &[&str]) -> Vec<String> {
-    ids.iter().map(|id| (*id).to_owned()).collect()
-}
-
-/// What the coordinator knows of one id.
+/// What the coordinator knows of one id, until `deadline`.
 pub(crate) async fn describe_transaction(
     client: &Client,
     id: &str,
     deadline: Instant,
 ) -> Result<TransactionDescription> {
-    let request = DescribeTransactionsRequest { transactional_ids: vec![id.to_owned()] };
-    let what = format!("DescribeTransactions of {id}");
-    client
-        .retrying(&what, deadline, || async {
-            let described = ask(client, id, &request, deadline).await;
-            forget_if_moved(client, id, described)
-        })
-        .await
-}
-
-async fn ask(
-    client: &Client,
-    id: &str,
-    request: &DescribeTransactionsRequest,
-    deadline: Instant,
-) -> Result<TransactionDescription> {
-    let coordinator = client.coordinator(CoordinatorKind::Transaction, id, deadline).await?;
-    let response = client.request(coordinator, Lane::Coordinator, request, None).await?;
-    let Some(state) = response.transaction_states.into_iter().next() else {
-        return Err(Error::broker(ErrorCode::TransactionalIdNotFound, ApiKey::DescribeTransactions, id));
-    };
-    match ErrorCode::from(state.error_code) {
-        ErrorCode::None => Ok(described(state)),
-        code => Err(Error::broker(code, ApiKey::DescribeTransactions, id)),
+    let admin = Admin::new(client);
+    let ids = [id];
+    let left_out = || Error::broker(ErrorCode::TransactionalIdNotFound, ApiKey::DescribeTransactions, id);
+    match tokio::time::timeout_at(deadline.into(), admin.describe_transactions(&ids)).await {
+        Ok(mut described) => described.remove(id).unwrap_or_else(|| Err(left_out())),
+        Err(_) => {
+            let after = client.config().default_api_timeout;
+            Err(Error::Timeout { what: format!("DescribeTransactions of {id}"), after, last: None })
+        }
     }
 }
 
@@ -183,13 +226,4 @@ fn described(state: TransactionState) -> TransactionDescription {
         start_time: Some(state.transaction_start_time_ms).filter(|time| *time >= 0),
         partitions: partitions.collect(),
     }
-}
-
-fn forget_if_moved<T>(client: &Client, id: &str, result: Result<T>) -> Result<T> {
-    if let Err(error) = &result
-        && matches!(error.remedy(), Remedy::FindCoordinator | Remedy::RefreshMetadata)
-    {
-        client.forget_coordinator(CoordinatorKind::Transaction, id);
-    }
-    result
 }

@@ -22,6 +22,13 @@ const NUMBERS: &[Number] = &[
     ("metadata.max.age.ms", 0, LONG),
     ("metadata.max.idle.ms", 5000, LONG),
     ("max.response.bytes", 1, INT),
+    ("send.buffer.bytes", -1, INT),
+    ("receive.buffer.bytes", -1, INT),
+    ("metadata.recovery.rebootstrap.trigger.ms", 0, LONG),
+    ("sasl.login.refresh.min.period.seconds", 0, 900),
+    ("sasl.login.refresh.buffer.seconds", 0, 3600),
+    ("sasl.login.retry.backoff.ms", 0, LONG),
+    ("sasl.login.retry.backoff.max.ms", 0, LONG),
 ];
 
 pub(crate) const CLIENT_SETTINGS: Known = Known {
@@ -45,6 +52,32 @@ pub(crate) const CLIENT_SETTINGS: Known = Known {
         "client.rack",
         "enable.metrics.push",
         "max.response.bytes",
+        "send.buffer.bytes",
+        "receive.buffer.bytes",
+        "metadata.recovery.strategy",
+        "metadata.recovery.rebootstrap.trigger.ms",
+        "metadata.cluster.check.enable",
+        "security.protocol",
+        "ssl.truststore.type",
+        "ssl.truststore.location",
+        "ssl.truststore.certificates",
+        "ssl.keystore.type",
+        "ssl.keystore.location",
+        "ssl.keystore.certificate.chain",
+        "ssl.keystore.key",
+        "ssl.key.password",
+        "ssl.keystore.password",
+        "ssl.truststore.password",
+        "ssl.enabled.protocols",
+        "ssl.endpoint.identification.algorithm",
+        "sasl.mechanism",
+        "sasl.jaas.config",
+        "sasl.login.refresh.window.factor",
+        "sasl.login.refresh.window.jitter",
+        "sasl.login.refresh.min.period.seconds",
+        "sasl.login.refresh.buffer.seconds",
+        "sasl.login.retry.backoff.ms",
+        "sasl.login.retry.backoff.max.ms",
     ],
 };
 
@@ -121,7 +154,16 @@ impl ClientConfig {
             "client.rack" => self.client_rack = property.text(),
             "enable.metrics.push" => self.enable_metrics_push = property.boolean()?,
             "max.response.bytes" => self.max_response_bytes = property.integer()?,
-            _ => return Ok(false),
+            "send.buffer.bytes" => self.send_buffer_bytes = property.unless_minus_one()?,
+            "receive.buffer.bytes" => self.receive_buffer_bytes = property.unless_minus_one()?,
+            "metadata.recovery.strategy" => {
+                self.metadata_recovery_rebootstrap = property.one_of(&[("rebootstrap", true), ("none", false)])?;
+            }
+            "metadata.recovery.rebootstrap.trigger.ms" => {
+                self.metadata_recovery_rebootstrap_trigger = property.millis()?;
+            }
+            "metadata.cluster.check.enable" => self.metadata_cluster_check_enable = property.boolean()?,
+            _ => return self.set_security(property),
         }
         Ok(true)
     }
@@ -140,11 +182,23 @@ impl ClientConfig {
             ("connections.max.idle.ms", self.connections_max_idle.unwrap_or_default()),
             ("metadata.max.age.ms", self.metadata_max_age),
             ("metadata.max.idle.ms", self.metadata_max_idle),
+            ("metadata.recovery.rebootstrap.trigger.ms", self.metadata_recovery_rebootstrap_trigger),
+            ("sasl.login.retry.backoff.ms", self.sasl.login_retry_backoff),
+            ("sasl.login.retry.backoff.max.ms", self.sasl.login_retry_backoff_max),
         ];
         for (key, duration) in millis {
             check(NUMBERS, key, duration.as_millis())?;
         }
+        for (key, seconds) in [
+            ("sasl.login.refresh.min.period.seconds", self.sasl.login_refresh_min_period),
+            ("sasl.login.refresh.buffer.seconds", self.sasl.login_refresh_buffer),
+        ] {
+            check(NUMBERS, key, seconds.as_secs())?;
+        }
         check(NUMBERS, "max.response.bytes", self.max_response_bytes)?;
+        check(NUMBERS, "send.buffer.bytes", self.send_buffer_bytes.unwrap_or_default())?;
+        check(NUMBERS, "receive.buffer.bytes", self.receive_buffer_bytes.unwrap_or_default())?;
+        self.check_sasl()?;
         if self.enable_metrics_push {
             return Err(Error::config("enable.metrics.push", true, "metrics are not pushed yet: it must be false"));
         }

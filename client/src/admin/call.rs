@@ -1,0 +1,307 @@
+//! How every admin call is made: to whom, how often, and what becomes of items that fail alone.
+#![allow(clippy::disallowed_methods, reason = "this file does I/O")]
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use ottla_protocol::{ApiKey, ErrorCode, Request};
+
+use super::{Admin, PerItem};
+use crate::client::CoordinatorKind;
+use crate::error::{Error, Place, Remedy, Result};
+use crate::network::Lane;
+use crate::network::pool::pause;
+use crate::types::{BrokerId, TopicPartition};
+
+/// Requests of one call under way at the same time.
+const CONCURRENCY: usize = 16;
+
+/// Who has to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Any broker: it knows the answer, or passes the question on.
+    Any,
+    /// The controller.
+    Controller,
+    /// The coordinator of a group.
+    Group(String),
+    /// The coordinator of a transactional id.
+    Transaction(String),
+    /// The leader of a partition.
+    Leader(TopicPartition),
+    /// This broker.
+    Broker(BrokerId),
+}
+
+/// A broker; none: any.
+pub(super) type Node = Option<BrokerId>;
+
+/// What one request says of its items.
+#[derive(Debug)]
+pub(super) struct Round<K, V> {
+    pub(super) results: Vec<(K, Result<V>)>,
+    /// How long the broker asks to wait before the next such request.
+    pub(super) throttle: Duration,
+}
+
+impl<K, V> Round<K, V> {
+    pub(super) fn new(throttle_time_ms: i32, results: impl IntoIterator<Item = (K, Result<V>)>) -> Self {
+        Self { results: results.into_iter().collect(), throttle: millis(throttle_time_ms) }
+    }
+}
+
+/// A time that a broker sent; a negative one is none.
+pub(super) fn millis(ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+/// A time for a broker.
+pub(super) fn wire_millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// An error when nobody could be asked at all: then every item has the same story.
+pub(super) fn asked<K: Eq + Hash, V>(results: PerItem<K, V>) -> Result<PerItem<K, V>> {
+    let is_refusal = |result: &Result<V>| result.as_ref().err().is_none_or(|error| error.code().is_some());
+    if results.values().any(is_refusal) {
+        return Ok(results);
+    }
+    match results.into_values().next() {
+        Some(Err(error)) => Err(error),
+        _ => Ok(PerItem::new()),
+    }
+}
+
+/// What a code means for an item.
+pub(super) fn outcome(code: i16, api: ApiKey, subject: impl ToString, words: Option<String>, at: &Place) -> Result<()> {
+    match ErrorCode::from(code) {
+        ErrorCode::None => Ok(()),
+        code => Err(Error::broker(code, api, subject).at(at).message(words)),
+    }
+}
+
+impl Admin {
+    /// Sends one request to one broker.
+    pub(super) async fn send<R: Request>(
+        &self,
+        node: Node,
+        cap: Option<i16>,
+        build: impl FnOnce(i16) -> R,
+    ) -> Result<(R::Response, Place)> {
+        let connection = match node {
+            Some(broker) => self.client.connection(broker, Lane::General).await?,
+            None => self.client.any_connection().await?,
+        };
+        let version = connection.choose::<R>(cap)?;
+        let response = connection.send(&build(version), version)?.await?;
+        Ok((response, connection.place(version)))
+    }
+
+    /// The broker that the target is now.
+    pub(super) async fn node(&self, target: &Target, deadline: Instant) -> Result<Node> {
+        let client = &self.client;
+        match target {
+            Target::Any => Ok(None),
+            Target::Broker(broker) => Ok(Some(*broker)),
+            Target::Controller => match client.cluster().controller() {
+                Some(controller) => Ok(Some(controller)),
+                None => Err(Error::broker(ErrorCode::NotController, ApiKey::Metadata, "the cluster")),
+            },
+            Target::Group(group) => client.coordinator(CoordinatorKind::Group, group, deadline).await.map(Some),
+            Target::Transaction(id) => client.coordinator(CoordinatorKind::Transaction, id, deadline).await.map(Some),
+            Target::Leader(partition) => self.leader(partition, deadline).await.map(Some),
+        }
+    }
+
+    pub(super) async fn leader(&self, topic_partition: &TopicPartition, deadline: Instant) -> Result<BrokerId> {
+        let known =
+            self.client.cluster().partition(&topic_partition.topic, topic_partition.partition).and_then(|p| p.leader);
+        if let Some(leader) = known {
+            return Ok(leader);
+        }
+        let topic = self.client.topic(&topic_partition.topic, deadline).await?;
+        let missing = |code| Error::broker(code, ApiKey::Metadata, topic_partition);
+        let partition =
+            topic.partition(topic_partition.partition).ok_or_else(|| missing(ErrorCode::UnknownTopicOrPartition))?;
+        partition.leader.ok_or_else(|| missing(ErrorCode::LeaderNotAvailable))
+    }
+
+    /// Forgets what an error has shown to be out of date.
+    fn heed(&self, target: &Target, error: &Error) {
+        let remedy = error.remedy();
+        if !matches!(remedy, Remedy::RefreshMetadata | Remedy::FindCoordinator) {
+            return;
+        }
+        match target {
+            Target::Group(group) => self.client.forget_coordinator(CoordinatorKind::Group, group),
+            Target::Transaction(id) => self.client.forget_coordinator(CoordinatorKind::Transaction, id),
+            _ => self.client.refresh_metadata(),
+        }
+    }
+
+    /// Whether it is worth another try.
+    fn may_cure(&self, error: &Error) -> bool {
+        let is_quota = error.code() == Some(ErrorCode::ThrottlingQuotaExceeded);
+        error.remedy() != Remedy::GiveUp && (!is_quota || self.retry_on_quota_violation)
+    }
+
+    /// A call with one result: again until it is there, fails for good, or `default.api.timeout.ms` has passed.
+    pub(super) async fn once<T, F>(&self, what: &str, target: Target, attempt: impl Fn(Node) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let deadline = self.client.api_deadline();
+        let (target, attempt) = (&target, &attempt);
+        self.client
+            .retrying(what, deadline, || async move {
+                let result = match self.node(target, deadline).await {
+                    Ok(node) => attempt(node).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = &result {
+                    self.heed(target, error);
+                }
+                result
+            })
+            .await
+    }
+
+    /// A call to every broker there is; what they answer, in no order.
+    pub(super) async fn everywhere<T, F>(&self, what: &str, attempt: impl Fn(Node) -> F) -> Result<Vec<T>>
+    where
+        F: Future<Output = Result<Vec<T>>>,
+    {
+        let cluster = self.client.cluster();
+        let attempt = &attempt;
+        let call = |broker: BrokerId| {
+            let what = format!("{what} of broker {broker}");
+            async move { self.once(&what, Target::Broker(broker), attempt).await }
+        };
+        let calls: Vec<_> = cluster.brokers().map(|broker| call(broker.id)).collect();
+        let mut answers = futures_util::stream::iter(calls).buffer_unordered(CONCURRENCY);
+        let mut all = Vec::new();
+        while let Some(answer) = answers.next().await {
+            all.extend(answer?);
+        }
+        Ok(all)
+    }
+
+    /// A call with a result for each item: they are split by their targets, each broker is asked once, and those that
+    /// another try may cure are asked for again until `default.api.timeout.ms` has passed.
+    pub(super) async fn each<K, V, F>(
+        &self,
+        api: ApiKey,
+        items: impl IntoIterator<Item = K>,
+        target_of: impl Fn(&K) -> Target,
+        attempt: impl Fn(Node, Vec<K>) -> F,
+    ) -> PerItem<K, V>
+    where
+        K: Clone + Eq + Hash + Display,
+        F: Future<Output = Result<Round<K, V>>>,
+    {
+        let started = Instant::now();
+        let deadline = self.client.api_deadline();
+        let mut rng = fastrand::Rng::new();
+        let mut results = PerItem::new();
+        let mut open: Vec<K> = Vec::new();
+        for item in items {
+            if !open.contains(&item) {
+                open.push(item);
+            }
+        }
+        for failures in 0.. {
+            let (answers, throttle) = self.round(api, std::mem::take(&mut open), &target_of, &attempt, deadline).await;
+            let mut failed = Vec::new();
+            for (item, result) in answers {
+                match result {
+                    Err(error) if self.may_cure(&error) => failed.push((item, error)),
+                    result => {
+                        results.insert(item, result);
+                    }
+                }
+            }
+            if failed.is_empty() {
+                break;
+            }
+            let delay = self.client.config().retry().delay(failures, &mut rng).max(throttle);
+            if Instant::now() + delay >= deadline {
+                results.extend(failed.into_iter().map(|(item, last)| {
+                    let what = format!("{api} of {item}");
+                    (item, Err(Error::Timeout { what, after: started.elapsed(), last: Some(Box::new(last)) }))
+                }));
+                break;
+            }
+            for (item, error) in failed {
+                self.heed(&target_of(&item), &error);
+                open.push(item);
+            }
+            pause(delay).await;
+        }
+        results
+    }
+
+    /// One attempt for every item.
+    pub(super) async fn round<K, V, F>(
+        &self,
+        api: ApiKey,
+        items: Vec<K>,
+        target_of: &impl Fn(&K) -> Target,
+        attempt: &impl Fn(Node, Vec<K>) -> F,
+        deadline: Instant,
+    ) -> (Vec<(K, Result<V>)>, Duration)
+    where
+        K: Clone + Eq + Hash + Display,
+        F: Future<Output = Result<Round<K, V>>>,
+    {
+        let mut results: Vec<(K, Result<V>)> = Vec::new();
+        let mut by_node: HashMap<Node, Vec<K>> = HashMap::new();
+        for item in items {
+            match self.node(&target_of(&item), deadline).await {
+                Ok(node) => by_node.entry(node).or_default().push(item),
+                Err(error) => results.push((item, Err(error))),
+            }
+        }
+        let requests = by_node.into_iter().map(|(node, items)| {
+            let answer = attempt(node, items.clone());
+            async move { (items, tokio::time::timeout_at(deadline.into(), answer).await) }
+        });
+        let requests: Vec<_> = requests.collect();
+        let mut answers = futures_util::stream::iter(requests).buffer_unordered(CONCURRENCY);
+        let mut longest = Duration::ZERO;
+        while let Some((items, answer)) = answers.next().await {
+            let mut answered: HashMap<K, Result<V>> = HashMap::new();
+            let missing = match answer {
+                Ok(Ok(round)) => {
+                    longest = longest.max(round.throttle);
+                    answered.extend(round.results);
+                    None
+                }
+                Ok(Err(error)) => Some(error),
+                Err(_) => Some(self.late(api)),
+            };
+            results.extend(items.into_iter().map(|item| {
+                let result = answered.remove(&item);
+                let result = result.unwrap_or_else(|| Err(missing.clone().unwrap_or_else(|| left_out(api, &item))));
+                (item, result)
+            }));
+        }
+        (results, longest)
+    }
+
+    fn late(&self, api: ApiKey) -> Error {
+        let after = self.client.config().default_api_timeout;
+        Error::Timeout { what: format!("an answer to {api}"), after, last: None }
+    }
+
+    /// How long the broker may take (`timeout_ms` of requests).
+    pub(super) fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.client.config().request_timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+}
+
+fn left_out(api: ApiKey, item: &impl Display) -> Error {
+    Error::broker(ErrorCode::UnknownServerError, api, item).message(Some("the answer leaves it out".to_owned()))
+}
