@@ -20,8 +20,9 @@ pub mod kafka;
 mod proxy;
 
 pub use broker::{
-    ApiKey, Broker, BrokerBuilder, Cluster, ConnectionId, ErrorCode, Fault, KafkaVersion, Matcher, Outcome, Reply,
-    Request, Rule, RuleBuilder, StartError,
+    Access, Answer, ApiKey, Broker, BrokerBuilder, Cluster, ConnectionId, Denial, ErrorCode, Fault, KafkaVersion,
+    Matcher, Outcome, Reply, Request, Rule, RuleBuilder, SaslMechanism, StartError,
 };
 pub use certificates::{Certificate, CertificateAuthority, CertificateError};
+pub use kafka_protocol;
 pub use proxy::{Direction, Link, Proxy, ProxyRule, ProxyRuleBuilder};

@@ -12,7 +12,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
-use ottla_testkit::{Broker, BrokerBuilder, Cluster, ErrorCode, Fault, Matcher, Outcome, Reply, Request};
+use ottla_testkit::{Answer, Broker, BrokerBuilder, Cluster, ErrorCode, Fault, Matcher, Outcome, Reply, Request};
 
 const WALL_MS: i64 = 1_700_000_000_000;
 const TX: &str = "tx";
@@ -482,4 +482,19 @@ fn denied_api_versions_is_answered_in_version_0() {
     let Outcome::Reply(reply) = story.handle(0, 3, &request) else { panic!("no reply") };
     let response = decode::<ApiVersionsRequest>(0, &reply);
     assert_eq!((response.error_code, response.api_keys.len()), (35, 1));
+}
+
+#[test]
+fn made_up_answer_goes_out_as_it_is_and_nothing_is_carried_out() {
+    let mut story = story(Broker::builder().topic("t", 1));
+    let answer = Answer::new(|request: &CreateTopicsRequest| {
+        let name = request.topics[0].name.clone();
+        let result = create_topics_response::CreatableTopicResult::default().with_name(name).with_error_code(44);
+        CreateTopicsResponse::default().with_topics(vec![result])
+    });
+    story.cluster.add_rule(Matcher::new(ApiKey::CreateTopics), Fault::Reply(answer), None);
+    let new = create_topics_request::CreatableTopic::default().with_name(TopicName(text("new"))).with_num_partitions(1);
+    let response = story.ask(7, &CreateTopicsRequest::default().with_topics(vec![new]));
+    assert_eq!((response.topics[0].name.as_str(), response.topics[0].error_code), ("new", 44));
+    assert_eq!(story.ask(9, &MetadataRequest::default().with_topics(None)).topics.len(), 1);
 }

@@ -1,17 +1,24 @@
 //! The embedded broker on a port: `ottla-broker --nodes 3 --port 9092 --as-version 3.9 --topic orders:6`.
 
 use std::error::Error;
+use std::time::Duration;
 
 use ottla_testkit::Broker;
 use tracing_subscriber::EnvFilter;
 
 const USAGE: &str = "\
-usage: ottla-broker [--nodes N] [--port P] [--as-version V] [--topic NAME:PARTITIONS]...
+usage: ottla-broker [OPTION VALUE]...
 
   --nodes N        number of brokers (1); node i listens on port P + i
   --port P         first port (9092); 0 takes free ports
   --as-version V   Kafka version to play, 0.11 to 4.1 (4.1)
   --topic NAME:N   create a topic with N partitions; may be repeated
+  --sasl-user NAME:PASSWORD   clients must authenticate (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER with an
+                              unsecured JSON web token); may be repeated
+  --sasl-session-ms N         clients must authenticate again within N milliseconds
+  --tls-certificate FILE      speak TLS with this certificate chain (PEM)...
+  --tls-key FILE              ...and this private key (PEM)
+  --tls-client-authorities FILE   let in only clients with a certificate signed by one of these (PEM)
 
 Listens on 127.0.0.1 only, keeps everything in memory, runs until ctrl-c. Prints a line `ready: ADDRESSES` when
 clients may come; requests it refuses are warnings on standard error (RUST_LOG=debug says more).";
@@ -19,6 +26,7 @@ clients may come; requests it refuses are warnings on standard error (RUST_LOG=d
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_testkit::BrokerBuilder)>, String> {
     let mut builder = Broker::builder();
     let mut port = 9092;
+    let (mut certificate, mut key) = (None, None);
     while let Some(arg) = args.next() {
         if matches!(arg.as_str(), "-h" | "--help") {
             return Ok(None);
@@ -33,10 +41,30 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_te
                 let (name, count) = value.rsplit_once(':').ok_or_else(|| bad("NAME:PARTITIONS"))?;
                 builder = builder.topic(name, count.parse().map_err(|_| bad("NAME:PARTITIONS"))?);
             }
+            "--sasl-user" => {
+                let (user, password) = value.split_once(':').ok_or_else(|| bad("NAME:PASSWORD"))?;
+                builder = builder.sasl_user(user, password);
+            }
+            "--sasl-session-ms" => {
+                let millis = value.parse().map_err(|_| bad("a number"))?;
+                builder = builder.sasl_session_lifetime(Duration::from_millis(millis));
+            }
+            "--tls-certificate" => certificate = Some(read(&arg, &value)?),
+            "--tls-key" => key = Some(read(&arg, &value)?),
+            "--tls-client-authorities" => builder = builder.tls_client_authorities(&read(&arg, &value)?),
             _ => return Err(format!("unknown option {arg}")),
         }
     }
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => builder = builder.tls(&certificate, &key),
+        (None, None) => {}
+        _ => return Err("--tls-certificate and --tls-key need each other".to_owned()),
+    }
     Ok(Some((port, builder)))
+}
+
+fn read(option: &str, path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{option} {path}: {error}"))
 }
 
 #[tokio::main]

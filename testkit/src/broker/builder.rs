@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka_protocol::messages::ApiKey;
@@ -11,9 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::Cluster;
 use super::config::ClusterConfig;
+use super::denials::Denial;
 use super::leadership::{GROUP, TRANSACTION};
 use super::rules::RuleBuilder;
+use super::sasl::SaslMechanism;
 use super::server::{self, Shared};
+use super::tls::TlsFiles;
 use super::topics::NewTopic;
 use super::versions::KafkaVersion;
 
@@ -32,6 +36,9 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
+    /// The certificate, its key or the client authorities are not usable.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// A node's port could not be bound.
     #[error("node {node} can't listen on 127.0.0.1:{port}")]
     Bind {
@@ -51,6 +58,8 @@ pub struct BrokerBuilder {
     config: ClusterConfig,
     version: Result<(), String>,
     topics: Vec<NewTopic>,
+    tls: Option<TlsFiles>,
+    host: String,
 }
 
 impl BrokerBuilder {
@@ -156,6 +165,74 @@ impl BrokerBuilder {
         self
     }
 
+    /// Speaks TLS with this certificate chain and private key, both PEM texts. Default: in the clear.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ottla_testkit::{Broker, CertificateAuthority};
+    ///
+    /// let authority = CertificateAuthority::new("Test CA")?; // clients must trust authority.pem()
+    /// let certificate = authority.server(&["127.0.0.1"])?;
+    /// let broker = Broker::builder().tls(certificate.chain(), certificate.key()).start().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn tls(mut self, chain: &str, key: &str) -> Self {
+        let client_authorities = self.tls.take().and_then(|tls| tls.client_authorities);
+        self.tls = Some(TlsFiles { chain: chain.to_owned(), key: key.to_owned(), client_authorities });
+        self
+    }
+
+    /// Lets in only TLS clients whose certificate one of these authorities (a PEM text) signed. Needs
+    /// [`tls`](Self::tls).
+    pub fn tls_client_authorities(mut self, pem: &str) -> Self {
+        let tls =
+            self.tls.take().unwrap_or(TlsFiles { chain: String::new(), key: String::new(), client_authorities: None });
+        self.tls = Some(TlsFiles { client_authorities: Some(pem.to_owned()), ..tls });
+        self
+    }
+
+    /// The mechanisms clients may authenticate by; all of them once there is a [`sasl_user`](Self::sasl_user) or a
+    /// [`sasl_token`](Self::sasl_token). Default: nobody needs to authenticate.
+    ///
+    /// OAUTHBEARER takes registered tokens and, as Kafka's own test validator does, any unsecured JSON web token with
+    /// `sub` and an `exp` to come.
+    pub fn sasl_mechanisms(mut self, mechanisms: &[SaslMechanism]) -> Self {
+        self.config.sasl.mechanisms = mechanisms.to_vec();
+        self
+    }
+
+    /// Clients must authenticate, and this user may, by PLAIN and SCRAM.
+    pub fn sasl_user(mut self, user: &str, password: &str) -> Self {
+        self.config.sasl.users.insert(user.to_owned(), password.to_owned());
+        self.with_sasl()
+    }
+
+    /// Clients must authenticate, and who presents this token by OAUTHBEARER is `user`.
+    pub fn sasl_token(mut self, token: &str, user: &str) -> Self {
+        self.config.sasl.tokens.insert(token.to_owned(), user.to_owned());
+        self.with_sasl()
+    }
+
+    fn with_sasl(mut self) -> Self {
+        if self.config.sasl.mechanisms.is_empty() {
+            self.config.sasl.mechanisms = SaslMechanism::ALL.to_vec();
+        }
+        self
+    }
+
+    /// `connections.max.reauth.ms`: connections must authenticate again within this time, or are closed at their next
+    /// request. Default: never.
+    pub fn sasl_session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.config.sasl.session_lifetime = Some(lifetime);
+        self
+    }
+
+    /// The host name clients are told to connect to. It must lead to 127.0.0.1. Default `127.0.0.1`.
+    pub fn advertised_host(mut self, host: &str) -> Self {
+        self.host = host.to_owned();
+        self
+    }
+
     /// Seed of everything random: topic ids, session ids, the cluster id.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.seed = seed;
@@ -172,6 +249,9 @@ impl BrokerBuilder {
         let mut config = self.config;
         config.default_replication = config.nodes.min(3) as i16;
         let mut cluster = Cluster::new(config, now, wall_ms);
+        for node in &mut cluster.nodes {
+            node.host.clone_from(&self.host);
+        }
         for topic in self.topics {
             cluster
                 .create_topic(&topic, false)
@@ -193,6 +273,7 @@ impl BrokerBuilder {
     /// # Errors
     /// Any [`StartError`].
     pub async fn start_on(self, port: u16) -> Result<Broker, StartError> {
+        let tls = self.tls.as_ref().map(TlsFiles::server_config).transpose().map_err(StartError::Tls)?;
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut cluster = self.build(Instant::now(), i64::try_from(wall).unwrap_or(i64::MAX))?;
         let mut listeners = Vec::new();
@@ -203,7 +284,8 @@ impl BrokerBuilder {
             node.port = port;
             listeners.push((node.id, listener));
         }
-        let mut broker = Broker { shared: Shared::new(cluster), stop: CancellationToken::new(), nodes: HashMap::new() };
+        let mut broker =
+            Broker { shared: Shared::new(cluster, tls), stop: CancellationToken::new(), nodes: HashMap::new() };
         tokio::spawn(server::clock(broker.shared.clone(), broker.stop.child_token()));
         for (id, listener) in listeners {
             broker.run_node(id, listener);
@@ -221,7 +303,7 @@ struct RunningNode {
 /// A Kafka cluster inside this process, on loopback. Dropping it stops it.
 #[derive(Debug)]
 pub struct Broker {
-    shared: std::sync::Arc<Shared>,
+    shared: Arc<Shared>,
     stop: CancellationToken,
     nodes: HashMap<i32, RunningNode>,
 }
@@ -235,7 +317,13 @@ impl Drop for Broker {
 impl Broker {
     /// Describes the broker to start.
     pub fn builder() -> BrokerBuilder {
-        BrokerBuilder { config: ClusterConfig::default(), version: Ok(()), topics: Vec::new() }
+        BrokerBuilder {
+            config: ClusterConfig::default(),
+            version: Ok(()),
+            topics: Vec::new(),
+            tls: None,
+            host: "127.0.0.1".to_owned(),
+        }
     }
 
     /// Addresses of all nodes: `127.0.0.1:p,127.0.0.1:q`.
@@ -339,6 +427,33 @@ impl Broker {
     /// Begins a fault rule for requests of one API.
     pub fn on(&self, api: ApiKey) -> RuleBuilder {
         RuleBuilder::new(self.shared.clone(), api)
+    }
+
+    /// Denies something to clients, at once and until [`allow_everything`](Self::allow_everything).
+    pub fn deny(&self, denial: Denial) {
+        Arc::make_mut(&mut self.shared.cluster().denials).push(denial);
+    }
+
+    /// Takes back every [`deny`](Self::deny).
+    pub fn allow_everything(&self) {
+        self.shared.cluster().denials = Arc::default();
+    }
+
+    /// From now on every client is over its quota for this API: replies carry `throttle_time_ms` = `delay`, and
+    /// nothing more is read from the connection for so long (brokers before 2.0: the reply comes that much later).
+    /// Zero ends it.
+    pub fn throttle(&self, api: ApiKey, delay: Duration) {
+        let quotas = &mut self.shared.cluster().quotas;
+        if delay.is_zero() {
+            quotas.remove(&(api as i16));
+        } else {
+            quotas.insert(api as i16, delay);
+        }
+    }
+
+    /// How many requests of an API have come so far.
+    pub fn received(&self, api: ApiKey) -> u64 {
+        self.shared.cluster().received(api)
     }
 
     /// Deletes a topic as an administrator would; false if there is none.

@@ -1,6 +1,7 @@
 //! The whole cluster as one machine: requests in, outcomes out; no clock, no sockets.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::ApiKey;
@@ -11,12 +12,14 @@ use super::ErrorCode;
 use super::batch::Marker;
 use super::config::ClusterConfig;
 use super::control::{Control, Fault, Matcher};
+use super::denials::{Denial, Denied};
 use super::fetch_session::FetchSessions;
 use super::groups::Groups;
 use super::handlers::{self, fetch::Parked};
 use super::offsets::Offsets;
 use super::producers::SequenceRules;
 use super::request::{Reply, Request};
+use super::sasl::Identities;
 use super::topics::Topic;
 use super::transactions::Transactions;
 
@@ -41,6 +44,10 @@ pub enum Outcome {
     },
     /// Nothing to say at all.
     NoReply,
+    /// Send this, then close the connection.
+    LastReply(Reply),
+    /// Send this now, and read nothing more from the connection until then: the client is over its quota (KIP-219).
+    Throttled(Reply, Instant),
     /// Close the connection.
     HangUp,
 }
@@ -53,15 +60,32 @@ pub(crate) struct Call {
     pub(crate) version: i16,
     pub(crate) client_id: StrBytes,
     fault: Option<(Matcher, ErrorCode)>,
+    denied: Option<Denied>,
 }
 
 impl Call {
-    /// The error a rule wants for this topic and partition.
+    /// The error a denial or a rule wants for this topic and partition.
     pub(crate) fn fails(&self, topic: &str, partition: i32) -> Result<(), ErrorCode> {
+        self.may_topic(topic)?;
         match &self.fault {
             Some((matcher, code)) if matcher.names(topic, partition) => Err(*code),
             _ => Ok(()),
         }
+    }
+
+    /// The error a denial wants for this topic.
+    pub(crate) fn may_topic(&self, topic: &str) -> Result<(), ErrorCode> {
+        self.denied.as_ref().map_or(Ok(()), |denied| denied.topic(topic))
+    }
+
+    /// The error a denial wants for a group or transactional id; `kind` as in FindCoordinator.
+    pub(crate) fn may_coordinate(&self, kind: i8, key: &str) -> Result<(), ErrorCode> {
+        self.denied.as_ref().map_or(Ok(()), |denied| denied.coordinated(kind, key))
+    }
+
+    /// The error a denial wants for what concerns the cluster.
+    pub(crate) fn may_cluster(&self) -> Result<(), ErrorCode> {
+        self.denied.as_ref().map_or(Ok(()), Denied::cluster)
     }
 
     /// The error a rule wants for a request that names no topics.
@@ -95,6 +119,12 @@ pub struct Cluster {
     pub(crate) groups: Groups,
     pub(crate) sessions: FetchSessions,
     pub(crate) control: Control,
+    pub(crate) denials: Arc<Vec<Denial>>,
+    /// Delays by API.
+    pub(crate) quotas: HashMap<i16, Duration>,
+    pub(crate) identities: Identities,
+    /// Requests by API.
+    received: HashMap<i16, u64>,
     pub(crate) rng: fastrand::Rng,
     pub(crate) moved_coordinators: HashMap<(i8, String), i32>,
     pub(crate) coordinator_epoch: i32,
@@ -124,6 +154,10 @@ impl Cluster {
             groups: Groups::default(),
             sessions: FetchSessions::default(),
             control: Control::default(),
+            denials: Arc::default(),
+            quotas: HashMap::new(),
+            identities: Identities::default(),
+            received: HashMap::new(),
             rng,
             moved_coordinators: HashMap::new(),
             coordinator_epoch: 0,
@@ -160,11 +194,18 @@ impl Cluster {
     /// Carries out one request that arrived at `node`.
     pub fn handle(&mut self, now: Instant, node: i32, connection: ConnectionId, request: Request) -> Outcome {
         self.tick(now);
+        let api = request.head.api;
+        *self.received.entry(api as i16).or_default() += 1;
+        if !self.may_ask(now, connection, api) {
+            return Outcome::HangUp;
+        }
         let fault = self.strike(node, &request);
         let client_id = request.client_id.clone();
-        let mut call = Call { now, node, version: request.head.version, client_id, fault: None };
+        let denied = Denied::new(&self.denials, self.identities.user(connection), api);
+        let mut call = Call { now, node, version: request.head.version, client_id, fault: None, denied };
         let then = match fault {
             Some((_, Fault::HangUp)) => return Outcome::HangUp,
+            Some((_, Fault::Reply(answer))) => return answer.to(&request).map_or(Outcome::HangUp, Outcome::Reply),
             Some((matcher, Fault::Fail(code))) => {
                 call.fault = Some((matcher, code));
                 None
@@ -173,7 +214,29 @@ impl Cluster {
             None => None,
         };
         let outcome = handlers::dispatch(self, &call, connection, request);
-        self.apply(now, connection, then, outcome)
+        let outcome = self.apply(now, connection, then, outcome);
+        self.throttle(now, outcome)
+    }
+
+    /// Before a connection has authenticated, and when its session is over, only authentication goes on.
+    fn may_ask(&self, now: Instant, connection: ConnectionId, api: ApiKey) -> bool {
+        let is_new = self.identities.user(connection).is_none();
+        self.config.sasl.mechanisms.is_empty()
+            || matches!(api, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate)
+            || (api == ApiKey::ApiVersions && is_new)
+            || self.identities.may_ask(connection, now)
+    }
+
+    /// Tells the client of its quota's delay. Since 2.0 the client waits, before the broker did.
+    fn throttle(&self, now: Instant, outcome: Outcome) -> Outcome {
+        let Outcome::Reply(mut reply) = outcome else { return outcome };
+        let Some(&delay) = self.quotas.get(&(reply.api() as i16)) else { return Outcome::Reply(reply) };
+        reply.throttle(delay);
+        if self.config.version.at_least(2, 0) {
+            Outcome::Throttled(reply, now + delay)
+        } else {
+            Outcome::ReplyAt(now + delay, reply)
+        }
     }
 
     fn strike(&mut self, node: i32, request: &Request) -> Option<(Matcher, Fault)> {
@@ -199,10 +262,11 @@ impl Cluster {
     /// Looks again at the request `connection` has parked.
     pub fn resume(&mut self, now: Instant, connection: ConnectionId) -> Outcome {
         self.tick(now);
-        match self.groups.resume(now, connection) {
+        let outcome = match self.groups.resume(now, connection) {
             Some(outcome) => outcome,
             None => handlers::fetch::resume(self, now, connection),
-        }
+        };
+        self.throttle(now, outcome)
     }
 
     /// Forgets what `connection` has parked.
@@ -211,6 +275,12 @@ impl Cluster {
             self.unwatch(connection, &parked);
         }
         self.groups.disconnect(connection);
+    }
+
+    /// The connection is closed: forgets what it has parked, and who it is.
+    pub fn closed(&mut self, connection: ConnectionId) {
+        self.disconnect(connection);
+        self.identities.forget(connection);
     }
 
     /// The next connection to [`resume`](Self::resume); call until `None` after every other call.
@@ -337,6 +407,11 @@ impl Cluster {
     /// Ends a rule.
     pub fn remove_rule(&mut self, id: u64) {
         self.control.remove(id);
+    }
+
+    /// How many requests of an API have come.
+    pub fn received(&self, api: ApiKey) -> u64 {
+        self.received.get(&(api as i16)).copied().unwrap_or(0)
     }
 
     /// Whether this API is answered by this cluster's version at all.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::sasl::SaslConfig;
 use super::versions::KafkaVersion;
 
 /// Kafka's names, types (of DescribeConfigs) and defaults of topic configs.
@@ -66,6 +67,7 @@ pub(crate) struct ClusterConfig {
     pub(crate) consumer_heartbeat_interval: Duration,
     /// `group.max.size` and `group.consumer.max.size`.
     pub(crate) group_max_size: usize,
+    pub(crate) sasl: SaslConfig,
     pub(crate) seed: u64,
 }
 
@@ -89,6 +91,7 @@ impl Default for ClusterConfig {
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
             group_max_size: i32::MAX as usize,
+            sasl: SaslConfig::default(),
             seed: 0x0771_a000,
         }
     }

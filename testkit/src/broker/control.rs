@@ -1,13 +1,16 @@
 //! Faults by rule: which requests fail, wait, lose their reply, or their connection.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::ApiKey;
 
 use super::ErrorCode;
+use super::request::{Reply, Request};
 
 /// What a rule does to the requests it matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// Not carried out; answered with this error.
@@ -20,7 +23,45 @@ pub enum Fault {
     HangUp,
     /// Carried out; the connection is closed without an answer.
     HangUpAfter,
+    /// Not carried out; answered with what the test made up.
+    Reply(Answer),
 }
+
+/// A made-up answer to requests of one type.
+#[derive(Clone)]
+pub struct Answer(Arc<MakeReply>);
+
+type MakeReply = dyn Fn(&Request) -> Option<Reply> + Send + Sync;
+
+impl Answer {
+    /// Answers requests of type `R` by `answer`; a request of another type is hung up on.
+    pub fn new<R>(answer: impl Fn(&R) -> R::Response + Send + Sync + 'static) -> Self
+    where
+        R: kafka_protocol::protocol::Request + 'static,
+        R::Response: Send + 'static,
+    {
+        Self(Arc::new(move |request| Some(request.made_up(answer(request.body::<R>()?)))))
+    }
+
+    pub(crate) fn to(&self, request: &Request) -> Option<Reply> {
+        (self.0)(request)
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+/// The same answer, not just an equal one.
+impl PartialEq for Answer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Answer {}
 
 /// Which requests a rule is about: those of one API, and of these only what is narrowed down to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +159,7 @@ impl Control {
                 && touches(&rule.matcher)
         })?;
         rule.hits += 1;
-        Some((rule.matcher.clone(), rule.fault))
+        Some((rule.matcher.clone(), rule.fault.clone()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who leads what: partitions, groups, transactions; nodes that die and come back.
 
 use super::ErrorCode;
-use super::cluster::{Cluster, Node};
+use super::cluster::{Call, Cluster, Node};
 use super::partition::Partition;
 
 /// Coordinator kinds of FindCoordinator.
@@ -44,11 +44,12 @@ impl Cluster {
         order.into_iter().find(|node| node.alive)
     }
 
-    /// Refuses requests that reached the wrong coordinator.
-    pub(crate) fn check_coordinator(&self, node: i32, kind: i8, key: &str) -> Result<(), ErrorCode> {
+    /// Refuses requests that are denied, or that reached the wrong coordinator.
+    pub(crate) fn check_coordinator(&self, call: &Call, kind: i8, key: &str) -> Result<(), ErrorCode> {
+        call.may_coordinate(kind, key)?;
         match self.coordinator(kind, key) {
             None => Err(ErrorCode::CoordinatorNotAvailable),
-            Some(coordinator) if coordinator.id == node => Ok(()),
+            Some(coordinator) if coordinator.id == call.node => Ok(()),
             Some(_) => Err(ErrorCode::NotCoordinator),
         }
     }

@@ -1,6 +1,9 @@
 //! From a frame to a typed request, and from a typed response to a frame.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader, *};
@@ -10,18 +13,43 @@ use super::versions::KafkaVersion;
 
 /// Declares the APIs the broker answers: the request enum and its decoder.
 macro_rules! requests {
-    ($($api:ident($request:ident)),* $(,)?) => {
+    (throttled { $($api:ident($request:ident) -> $response:ident),* $(,)? }
+     unthrottled { $($plain:ident($plain_request:ident) -> $plain_response:ident),* $(,)? }) => {
         /// A decoded request's body.
         #[derive(Debug)]
         pub(crate) enum Body {
             $($api($request),)*
+            $($plain($plain_request),)*
             /// ApiVersions of a version the broker does not know; its body is never parsed.
             UnsupportedApiVersions,
         }
 
+        impl Body {
+            /// The typed request inside.
+            fn as_any(&self) -> &dyn Any {
+                match self {
+                    $(Self::$api(request) => request,)*
+                    $(Self::$plain(request) => request,)*
+                    Self::UnsupportedApiVersions => &(),
+                }
+            }
+        }
+
+        $(impl Throttle for $response {
+            fn throttle(&mut self, milliseconds: i32) {
+                self.throttle_time_ms = milliseconds;
+            }
+        })*
+        $(impl Throttle for $plain_response {
+            fn throttle(&mut self, _: i32) {}
+        })*
+
         fn decode_body(api: ApiKey, version: i16, frame: &mut Bytes) -> Result<Body, String> {
             match api {
                 $(ApiKey::$api => $request::decode(frame, version).map(Body::$api).map_err(|error| error.to_string()),)*
+                $(ApiKey::$plain => {
+                    $plain_request::decode(frame, version).map(Body::$plain).map_err(|error| error.to_string())
+                })*
                 other => Err(format!("{other:?} is not answered by the embedded broker")),
             }
         }
@@ -29,37 +57,67 @@ macro_rules! requests {
 }
 
 requests! {
-    Produce(ProduceRequest),
-    Fetch(FetchRequest),
-    ListOffsets(ListOffsetsRequest),
-    Metadata(MetadataRequest),
-    OffsetCommit(OffsetCommitRequest),
-    OffsetFetch(OffsetFetchRequest),
-    FindCoordinator(FindCoordinatorRequest),
-    JoinGroup(JoinGroupRequest),
-    Heartbeat(HeartbeatRequest),
-    LeaveGroup(LeaveGroupRequest),
-    SyncGroup(SyncGroupRequest),
-    DescribeGroups(DescribeGroupsRequest),
-    ListGroups(ListGroupsRequest),
-    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest),
-    ConsumerGroupDescribe(ConsumerGroupDescribeRequest),
-    ApiVersions(ApiVersionsRequest),
-    CreateTopics(CreateTopicsRequest),
-    DeleteTopics(DeleteTopicsRequest),
-    DeleteRecords(DeleteRecordsRequest),
-    InitProducerId(InitProducerIdRequest),
-    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest),
-    AddPartitionsToTxn(AddPartitionsToTxnRequest),
-    AddOffsetsToTxn(AddOffsetsToTxnRequest),
-    EndTxn(EndTxnRequest),
-    TxnOffsetCommit(TxnOffsetCommitRequest),
-    DescribeConfigs(DescribeConfigsRequest),
-    CreatePartitions(CreatePartitionsRequest),
-    DescribeCluster(DescribeClusterRequest),
-    DescribeProducers(DescribeProducersRequest),
-    DescribeTransactions(DescribeTransactionsRequest),
-    ListTransactions(ListTransactionsRequest),
+    throttled {
+    Produce(ProduceRequest) -> ProduceResponse,
+    Fetch(FetchRequest) -> FetchResponse,
+    ListOffsets(ListOffsetsRequest) -> ListOffsetsResponse,
+    Metadata(MetadataRequest) -> MetadataResponse,
+    OffsetCommit(OffsetCommitRequest) -> OffsetCommitResponse,
+    OffsetFetch(OffsetFetchRequest) -> OffsetFetchResponse,
+    FindCoordinator(FindCoordinatorRequest) -> FindCoordinatorResponse,
+    JoinGroup(JoinGroupRequest) -> JoinGroupResponse,
+    Heartbeat(HeartbeatRequest) -> HeartbeatResponse,
+    LeaveGroup(LeaveGroupRequest) -> LeaveGroupResponse,
+    SyncGroup(SyncGroupRequest) -> SyncGroupResponse,
+    DescribeGroups(DescribeGroupsRequest) -> DescribeGroupsResponse,
+    ListGroups(ListGroupsRequest) -> ListGroupsResponse,
+    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse,
+    ConsumerGroupDescribe(ConsumerGroupDescribeRequest) -> ConsumerGroupDescribeResponse,
+    ApiVersions(ApiVersionsRequest) -> ApiVersionsResponse,
+    CreateTopics(CreateTopicsRequest) -> CreateTopicsResponse,
+    DeleteTopics(DeleteTopicsRequest) -> DeleteTopicsResponse,
+    DeleteRecords(DeleteRecordsRequest) -> DeleteRecordsResponse,
+    InitProducerId(InitProducerIdRequest) -> InitProducerIdResponse,
+    OffsetForLeaderEpoch(OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse,
+    AddPartitionsToTxn(AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse,
+    AddOffsetsToTxn(AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse,
+    EndTxn(EndTxnRequest) -> EndTxnResponse,
+    TxnOffsetCommit(TxnOffsetCommitRequest) -> TxnOffsetCommitResponse,
+    DescribeConfigs(DescribeConfigsRequest) -> DescribeConfigsResponse,
+    CreatePartitions(CreatePartitionsRequest) -> CreatePartitionsResponse,
+    DescribeCluster(DescribeClusterRequest) -> DescribeClusterResponse,
+    DescribeProducers(DescribeProducersRequest) -> DescribeProducersResponse,
+    DescribeTransactions(DescribeTransactionsRequest) -> DescribeTransactionsResponse,
+    ListTransactions(ListTransactionsRequest) -> ListTransactionsResponse,
+    }
+    unthrottled {
+    SaslHandshake(SaslHandshakeRequest) -> SaslHandshakeResponse,
+    SaslAuthenticate(SaslAuthenticateRequest) -> SaslAuthenticateResponse,
+    }
+}
+
+/// A response that tells of a quota's delay, if its API does.
+pub(crate) trait Throttle {
+    fn throttle(&mut self, milliseconds: i32);
+}
+
+/// A response a test made up; quotas do not touch it.
+struct MadeUp<R>(R);
+
+impl<R: Encodable + HeaderVersion + Send> Encode for MadeUp<R> {
+    fn encode(&self, out: &mut BytesMut, version: i16) -> Result<(), String> {
+        Encodable::encode(&self.0, out, version).map_err(|error| error.to_string())
+    }
+
+    fn size(&self, version: i16) -> usize {
+        self.0.compute_size(version).unwrap_or(0)
+    }
+
+    fn header_version(&self, version: i16) -> i16 {
+        R::header_version(version)
+    }
+
+    fn throttle(&mut self, _: i32) {}
 }
 
 /// What a reply must know of its request.
@@ -79,7 +137,7 @@ impl Head {
     /// A reply to the request.
     pub(crate) fn reply<R>(self, response: R) -> Reply
     where
-        R: Encodable + HeaderVersion + Send + 'static,
+        R: Encodable + HeaderVersion + Throttle + Send + 'static,
     {
         Reply { head: self, body: Box::new(response) }
     }
@@ -125,6 +183,21 @@ impl Request {
     pub fn api(&self) -> ApiKey {
         self.head.api
     }
+
+    /// Which version of the API.
+    pub fn version(&self) -> i16 {
+        self.head.version
+    }
+
+    /// The request's fields, if `R` is its type.
+    pub fn body<R: 'static>(&self) -> Option<&R> {
+        self.body.as_any().downcast_ref()
+    }
+
+    /// A reply to this request that nobody checks.
+    pub(crate) fn made_up<R: Encodable + HeaderVersion + Send + 'static>(&self, response: R) -> Reply {
+        Reply { head: self.head, body: Box::new(MadeUp(response)) }
+    }
 }
 
 fn peek(frame: &[u8]) -> Option<(i16, i16, i32)> {
@@ -138,9 +211,10 @@ trait Encode: Send {
     fn encode(&self, out: &mut BytesMut, version: i16) -> Result<(), String>;
     fn size(&self, version: i16) -> usize;
     fn header_version(&self, version: i16) -> i16;
+    fn throttle(&mut self, milliseconds: i32);
 }
 
-impl<R: Encodable + HeaderVersion + Send> Encode for R {
+impl<R: Encodable + HeaderVersion + Throttle + Send> Encode for R {
     fn encode(&self, out: &mut BytesMut, version: i16) -> Result<(), String> {
         Encodable::encode(self, out, version).map_err(|error| error.to_string())
     }
@@ -152,6 +226,10 @@ impl<R: Encodable + HeaderVersion + Send> Encode for R {
     fn header_version(&self, version: i16) -> i16 {
         R::header_version(version)
     }
+
+    fn throttle(&mut self, milliseconds: i32) {
+        Throttle::throttle(self, milliseconds);
+    }
 }
 
 /// A response, typed until it is encoded.
@@ -161,6 +239,16 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Which API this answers.
+    pub(crate) fn api(&self) -> ApiKey {
+        self.head.api
+    }
+
+    /// Tells the client of a quota's delay.
+    pub(crate) fn throttle(&mut self, delay: Duration) {
+        self.body.throttle(i32::try_from(delay.as_millis()).unwrap_or(i32::MAX));
+    }
+
     /// Appends the frame, length included, to `out`.
     ///
     /// # Errors

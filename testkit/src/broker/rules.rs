@@ -6,7 +6,7 @@ use std::time::Duration;
 use kafka_protocol::messages::ApiKey;
 
 use super::ErrorCode;
-use super::control::{Fault, Matcher};
+use super::control::{Answer, Fault, Matcher};
 use super::server::Shared;
 
 /// A rule in the making: which requests it is about. It takes effect with the call that says what happens to them.
@@ -63,6 +63,31 @@ impl RuleBuilder {
     /// The request is carried out; the connection is closed instead of an answer.
     pub fn hang_up_after(self) -> Rule {
         self.add(Fault::HangUpAfter)
+    }
+
+    /// The request is not carried out and answered by `answer`, which gets its fields. The types are those of
+    /// [`kafka_protocol`](crate::kafka_protocol):
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use ottla_testkit::kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+    /// use ottla_testkit::{ApiKey, Broker};
+    ///
+    /// let broker = Broker::builder().start().await?;
+    /// // The next Metadata request sees a cluster without brokers.
+    /// broker.on(ApiKey::Metadata).reply(|_: &MetadataRequest| MetadataResponse::default());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Panics
+    /// If `R` is not the request type of the rule's API.
+    pub fn reply<R>(self, answer: impl Fn(&R) -> R::Response + Send + Sync + 'static) -> Rule
+    where
+        R: kafka_protocol::protocol::Request + 'static,
+        R::Response: Send + 'static,
+    {
+        assert_eq!(R::KEY, self.matcher.api as i16, "the rule is about {:?}", self.matcher.api);
+        self.add(Fault::Reply(Answer::new(answer)))
     }
 
     fn add(self, fault: Fault) -> Rule {

@@ -13,6 +13,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Cluster, ConnectionId, Outcome};
@@ -25,6 +28,8 @@ const MAX_FRAME: usize = 100 << 20;
 const FLUSH_AT: usize = 1 << 20;
 /// Free room asked for before each read.
 const READ_SIZE: usize = 64 << 10;
+/// A client that has not finished its TLS handshake by then is let go.
+const TLS_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What all tasks of a broker share.
 #[derive(Debug)]
@@ -35,12 +40,15 @@ pub(crate) struct Shared {
     /// Rung when something became due earlier than the clock task thinks.
     rewind: Notify,
     version: KafkaVersion,
+    /// `None`: in the clear.
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Shared {
-    pub(crate) fn new(cluster: Cluster) -> Arc<Self> {
+    pub(crate) fn new(cluster: Cluster, tls: Option<Arc<ServerConfig>>) -> Arc<Self> {
         Arc::new(Self {
             version: cluster.version(),
+            tls,
             cluster: Mutex::new(cluster),
             connections: Mutex::default(),
             next_connection: AtomicU64::new(1),
@@ -85,7 +93,7 @@ impl Shared {
 
     fn unregister(&self, id: ConnectionId) {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        self.with(|cluster, _| cluster.disconnect(id));
+        self.with(|cluster, _| cluster.closed(id));
     }
 }
 
@@ -147,19 +155,21 @@ async fn serve(
     stop: CancellationToken,
 ) {
     let (id, woken) = shared.register();
-    let mut connection = Connection {
-        shared: shared.clone(),
-        node,
-        id,
-        woken,
-        socket,
-        paused,
-        input: BytesMut::with_capacity(READ_SIZE),
-        output: BytesMut::new(),
+    let serving = async {
+        socket.set_nodelay(true)?;
+        let socket = match &shared.tls {
+            None => Socket::Plain(socket),
+            Some(config) => {
+                let accepting = TlsAcceptor::from(config.clone()).accept(socket);
+                Socket::Tls(Box::new(tokio::time::timeout(TLS_PATIENCE, accepting).await??))
+            }
+        };
+        let (input, output) = (BytesMut::with_capacity(READ_SIZE), BytesMut::new());
+        Connection { shared: shared.clone(), node, id, woken, socket, paused, input, output }.run().await
     };
     tokio::select! {
         () = stop.cancelled() => {}
-        ended = connection.run() => {
+        ended = serving => {
             if let Err(error) = ended {
                 tracing::debug!(node, connection = id, %error, "connection to embedded broker closed");
             }
@@ -168,12 +178,45 @@ async fn serve(
     shared.unregister(id);
 }
 
+/// The bytes of a connection, in the clear or by TLS.
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    async fn read_buf(&mut self, input: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read_buf(input).await,
+            Self::Tls(socket) => socket.read_buf(input).await,
+        }
+    }
+
+    async fn write_all(&mut self, output: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.write_all(output).await,
+            Self::Tls(socket) => {
+                socket.write_all(output).await?;
+                socket.flush().await
+            }
+        }
+    }
+
+    /// Ends the stream properly, so that the last bytes arrive before the end.
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.shutdown().await,
+            Self::Tls(socket) => socket.shutdown().await,
+        }
+    }
+}
+
 struct Connection {
     shared: Arc<Shared>,
     node: i32,
     id: ConnectionId,
     woken: Arc<Notify>,
-    socket: TcpStream,
+    socket: Socket,
     paused: watch::Receiver<bool>,
     input: BytesMut,
     output: BytesMut,
@@ -185,7 +228,6 @@ fn closed(reason: impl Into<String>) -> io::Error {
 
 impl Connection {
     async fn run(&mut self) -> io::Result<()> {
-        self.socket.set_nodelay(true)?;
         loop {
             while let Some(frame) = self.next_frame()? {
                 self.unpaused().await?;
@@ -217,6 +259,18 @@ impl Connection {
             match outcome {
                 Outcome::NoReply => return Ok(()),
                 Outcome::Reply(reply) => return self.queue(&reply),
+                Outcome::LastReply(reply) => {
+                    self.queue(&reply)?;
+                    self.flush().await?;
+                    self.socket.shutdown().await?;
+                    return Err(closed("refused by the broker"));
+                }
+                Outcome::Throttled(reply, until) => {
+                    self.queue(&reply)?;
+                    self.flush().await?;
+                    tokio::time::sleep_until(until.into()).await;
+                    return Ok(());
+                }
                 Outcome::HangUp => {
                     self.flush().await?;
                     return Err(closed("hung up by the broker"));

@@ -190,6 +190,8 @@ const TABLE: &[Row] = &[
     row(ApiKey::DescribeTransactions, &[((3, 0), 0)]),
     row(ApiKey::ConsumerGroupHeartbeat, &[((3, 7), 0), ((4, 0), 1)]),
     row(ApiKey::ConsumerGroupDescribe, &[((3, 8), 0), ((4, 0), 1)]),
+    row(ApiKey::SaslHandshake, &[((0, 11), 0), ((1, 0), 1)]),
+    row(ApiKey::SaslAuthenticate, &[((1, 0), 0), ((2, 2), 1), ((2, 5), 2)]),
     row(ApiKey::ListTransactions, &[((3, 0), 0), ((3, 8), 1), ((4, 1), 2)]),
 ];
 

@@ -15,7 +15,7 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: AddOffsetsToTx
     let partition = Offsets::partition_of(&request.group_id.0);
     let added = call
         .fails_whole()
-        .and_then(|()| cluster.check_coordinator(call.node, TRANSACTION, id))
+        .and_then(|()| cluster.check_coordinator(call, TRANSACTION, id))
         .and_then(|()| cluster.transactions.add_partitions(call.now, id, producer, [partition]))
         .map_err(|error| match error {
             ErrorCode::ProducerFenced if call.version < 2 => ErrorCode::InvalidProducerEpoch,

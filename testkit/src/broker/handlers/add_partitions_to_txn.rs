@@ -62,7 +62,7 @@ fn add(
     } else if verify_only {
         all.iter().map(|partition| cluster.transactions.verify(id, producer, partition)).collect()
     } else {
-        let checked = cluster.check_coordinator(call.node, TRANSACTION, id);
+        let checked = cluster.check_coordinator(call, TRANSACTION, id);
         let added = checked
             .and_then(|()| cluster.transactions.add_partitions(call.now, id, producer, all.iter().cloned()))
             .map_err(|error| old_name(call, error));

@@ -27,7 +27,7 @@ pub(super) fn handle(
 fn describe(cluster: &Cluster, call: &Call, id: GroupId) -> DescribedGroup {
     let found = call
         .fails_whole()
-        .and_then(|()| cluster.check_coordinator(call.node, GROUP, &id.0))
+        .and_then(|()| cluster.check_coordinator(call, GROUP, &id.0))
         .and_then(|()| cluster.groups.consumer.get(id.0.as_str()).ok_or(ErrorCode::GroupIdNotFound));
     let described = DescribedGroup::default().with_group_id(id.clone());
     match found {

@@ -53,7 +53,7 @@ fn beat(cluster: &mut Cluster, call: &Call, request: ConsumerGroupHeartbeatReque
         return Err(plain(ErrorCode::UnsupportedVersion));
     }
     check(call, &request)?;
-    cluster.check_coordinator(call.node, GROUP, &request.group_id.0).map_err(plain)?;
+    cluster.check_coordinator(call, GROUP, &request.group_id.0).map_err(plain)?;
     let group = request.group_id.0.to_string();
     let epoch = request.member_epoch;
     let result = if epoch == LEAVES || epoch == AWAY {

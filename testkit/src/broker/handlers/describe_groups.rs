@@ -15,7 +15,7 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: DescribeGroups
 }
 
 fn describe(cluster: &Cluster, call: &Call, group: GroupId) -> DescribedGroup {
-    let checked = call.fails_whole().and_then(|()| cluster.check_coordinator(call.node, GROUP, &group.0));
+    let checked = call.fails_whole().and_then(|()| cluster.check_coordinator(call, GROUP, &group.0));
     let classic = cluster.groups.classic.get(group.0.as_str());
     // ConsumerGroupDescribe tells of the groups of the other protocol.
     let other = cluster.groups.consumer.contains_key(group.0.as_str());

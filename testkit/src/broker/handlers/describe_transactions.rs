@@ -47,6 +47,6 @@ fn look_up<'a>(cluster: &'a Cluster, call: &Call, id: &str) -> Result<&'a Transa
     if id.is_empty() {
         return Err(ErrorCode::InvalidRequest);
     }
-    cluster.check_coordinator(call.node, TRANSACTION, id)?;
+    cluster.check_coordinator(call, TRANSACTION, id)?;
     cluster.transactions.describe(id).ok_or(ErrorCode::TransactionalIdNotFound)
 }

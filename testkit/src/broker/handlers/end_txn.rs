@@ -25,7 +25,7 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: EndTxnRequest)
 fn end(cluster: &mut Cluster, call: &Call, request: &EndTxnRequest) -> Result<ProducerIdAndEpoch, ErrorCode> {
     let id = request.transactional_id.0.as_str();
     call.fails_whole()?;
-    cluster.check_coordinator(call.node, TRANSACTION, id)?;
+    cluster.check_coordinator(call, TRANSACTION, id)?;
     let producer = ProducerIdAndEpoch { producer_id: request.producer_id.0, epoch: request.producer_epoch };
     let next = cluster.transactions.end(call.now, id, producer, request.committed, call.version >= 5)?;
     cluster.end_soon(call.now, id);

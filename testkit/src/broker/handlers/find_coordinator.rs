@@ -32,6 +32,7 @@ fn find(cluster: &Cluster, call: &Call, kind: i8, key: StrBytes) -> Coordinator 
     let node = call
         .fails_whole()
         .and(known)
+        .and_then(|()| call.may_coordinate(kind, &key))
         .and_then(|()| cluster.coordinator(kind, &key).ok_or(ErrorCode::CoordinatorNotAvailable));
     let found = Coordinator::default().with_key(key).with_error_code(code(&node));
     match node {

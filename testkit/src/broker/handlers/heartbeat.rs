@@ -14,7 +14,7 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: HeartbeatReque
 
 fn beat(cluster: &mut Cluster, call: &Call, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
     call.fails_whole()?;
-    cluster.check_coordinator(call.node, GROUP, &request.group_id.0)?;
+    cluster.check_coordinator(call, GROUP, &request.group_id.0)?;
     let group = cluster.groups.classic.get_mut(request.group_id.0.as_str()).ok_or(ErrorCode::UnknownMemberId)?;
     let speaker = Speaker {
         member_id: &request.member_id,

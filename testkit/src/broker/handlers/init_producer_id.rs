@@ -34,6 +34,7 @@ fn initialize(
 ) -> Result<ProducerIdAndEpoch, ErrorCode> {
     call.fails_whole()?;
     let Some(id) = &request.transactional_id else {
+        call.may_cluster()?;
         return Ok(ProducerIdAndEpoch { producer_id: cluster.transactions.generate_producer_id(), epoch: 0 });
     };
     let id = id.0.as_str();
@@ -42,7 +43,7 @@ fn initialize(
         (-1, _) | (_, -1) => return Err(ErrorCode::InvalidRequest),
         (producer_id, epoch) => Some(ProducerIdAndEpoch { producer_id, epoch }),
     };
-    cluster.check_coordinator(call.node, TRANSACTION, id)?;
+    cluster.check_coordinator(call, TRANSACTION, id)?;
     match cluster.transactions.initialize(call.now, id, request.transaction_timeout_ms, expected)? {
         Initialized::Ready(producer) => Ok(producer),
         Initialized::Fencing => {

@@ -43,7 +43,7 @@ fn admit(cluster: &Cluster, call: &Call, request: &JoinGroupRequest) -> Result<(
     if request.group_id.0.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }
-    cluster.check_coordinator(call.node, GROUP, &request.group_id.0)?;
+    cluster.check_coordinator(call, GROUP, &request.group_id.0)?;
     let timeout = Duration::from_millis(u64::try_from(request.session_timeout_ms).unwrap_or(0));
     if !(cluster.config.group_min_session_timeout..=cluster.config.group_max_session_timeout).contains(&timeout) {
         return Err(ErrorCode::InvalidSessionTimeout);

@@ -11,7 +11,7 @@ use super::code;
 
 pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: LeaveGroupRequest) -> LeaveGroupResponse {
     let group = request.group_id.0.as_str();
-    let admitted = call.fails_whole().and_then(|()| cluster.check_coordinator(call.node, GROUP, group));
+    let admitted = call.fails_whole().and_then(|()| cluster.check_coordinator(call, GROUP, group));
     if admitted.is_err() {
         return LeaveGroupResponse::default().with_error_code(code(&admitted));
     }

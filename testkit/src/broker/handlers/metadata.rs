@@ -18,7 +18,8 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: MetadataReques
         Some(topics) => topics.is_empty() && call.version == 0,
     };
     let topics = if all {
-        let names: Vec<String> = cluster.topics.keys().cloned().collect();
+        // Who asks for everything is not told of what is denied.
+        let names: Vec<String> = cluster.topics.keys().filter(|name| call.may_topic(name).is_ok()).cloned().collect();
         names.iter().map(|name| known(cluster, call, name)).collect()
     } else {
         let create = request.allow_auto_topic_creation && cluster.config.auto_create_topics;

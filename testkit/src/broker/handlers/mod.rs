@@ -29,6 +29,8 @@ mod offset_commit;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sasl_authenticate;
+mod sasl_handshake;
 pub(crate) mod sync_group;
 mod txn_offset_commit;
 
@@ -56,6 +58,8 @@ pub(crate) fn dispatch(cluster: &mut Cluster, call: &Call, connection: Connectio
         Body::Fetch(request) => fetch::handle(cluster, call, head, connection, request),
         Body::JoinGroup(request) => join_group::handle(cluster, call, head, connection, request),
         Body::SyncGroup(request) => sync_group::handle(cluster, call, head, connection, request),
+        Body::SaslHandshake(request) => sasl_handshake::handle(cluster, call, head, connection, request),
+        Body::SaslAuthenticate(request) => sasl_authenticate::handle(cluster, call, head, connection, request),
         Body::Heartbeat(request) => reply!(heartbeat, request),
         Body::LeaveGroup(request) => reply!(leave_group, request),
         Body::UnsupportedApiVersions => Outcome::Reply(head.reply(api_versions::unsupported(cluster))),

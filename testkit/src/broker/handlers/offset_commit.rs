@@ -19,7 +19,7 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: OffsetCommitRe
         generation: request.generation_id_or_member_epoch,
     };
     let admitted = cluster
-        .check_coordinator(call.node, GROUP, group)
+        .check_coordinator(call, GROUP, group)
         .and_then(|()| cluster.check_commit(call, group, speaker, false, unknown));
     let topics = request.topics.iter().map(|topic| {
         let name = topic.name.0.as_str();

@@ -52,7 +52,7 @@ fn admit(cluster: &Cluster, group: &str, member_id: Option<&str>, epoch: i32) ->
 
 fn look_up(cluster: &Cluster, call: &Call, group: &str, asked: Asked, stable: bool) -> Result<Found, ErrorCode> {
     call.fails_whole()?;
-    cluster.check_coordinator(call.node, GROUP, group)?;
+    cluster.check_coordinator(call, GROUP, group)?;
     let asked = asked.unwrap_or_else(|| cluster.offsets.all(group).into_iter().collect());
     let none = || Committed { offset: -1, leader_epoch: -1, metadata: String::new() };
     let one = |topic: &str, index: i32| {

@@ -32,7 +32,7 @@ fn sync(
     request: SyncGroupRequest,
 ) -> Result<Option<Synced>, ErrorCode> {
     call.fails_whole()?;
-    cluster.check_coordinator(call.node, GROUP, &request.group_id.0)?;
+    cluster.check_coordinator(call, GROUP, &request.group_id.0)?;
     let group = cluster.groups.classic.get_mut(request.group_id.0.as_str()).ok_or(ErrorCode::UnknownMemberId)?;
     let differs = |asked: &Option<kafka_protocol::protocol::StrBytes>, own: &str| {
         asked.as_ref().is_some_and(|asked| asked.as_str() != own)

@@ -38,7 +38,7 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: TxnOffsetCommi
 
 fn admit(cluster: &mut Cluster, call: &Call, request: &TxnOffsetCommitRequest) -> Result<(), ErrorCode> {
     let group = request.group_id.0.as_str();
-    cluster.check_coordinator(call.node, GROUP, group)?;
+    cluster.check_coordinator(call, GROUP, group)?;
     let speaker = Speaker {
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),

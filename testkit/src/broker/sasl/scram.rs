@@ -1,0 +1,127 @@
+//! SCRAM-SHA-256 and SCRAM-SHA-512 (RFC 5802, `ScramSaslServer.java`).
+
+use std::num::NonZeroU32;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use ring::{digest, hmac, pbkdf2};
+
+use super::{Exchange, SaslConfig, Step};
+
+/// Kafka's default and least.
+const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
+
+const REFUSED: &str = "Authentication failed during authentication due to invalid credentials with SASL mechanism";
+
+/// One exchange.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scram {
+    is_512: bool,
+    /// After the client's first message.
+    begun: Option<Begun>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Begun {
+    user: String,
+    salted_password: Vec<u8>,
+    nonce: String,
+    /// Both first messages, as the signatures cover them.
+    messages: String,
+    gs2_header: String,
+}
+
+impl Scram {
+    pub(super) fn new(is_512: bool) -> Self {
+        Self { is_512, begun: None }
+    }
+
+    fn name(&self) -> &'static str {
+        if self.is_512 { "SCRAM-SHA-512" } else { "SCRAM-SHA-256" }
+    }
+
+    fn hmac(&self, key: &[u8], message: &[u8]) -> Vec<u8> {
+        let algorithm = if self.is_512 { hmac::HMAC_SHA512 } else { hmac::HMAC_SHA256 };
+        hmac::sign(&hmac::Key::new(algorithm, key), message).as_ref().to_vec()
+    }
+
+    fn hash(&self, bytes: &[u8]) -> Vec<u8> {
+        let algorithm = if self.is_512 { &digest::SHA512 } else { &digest::SHA256 };
+        digest::digest(algorithm, bytes).as_ref().to_vec()
+    }
+
+    fn salt(&self, password: &str, salt: &[u8]) -> Vec<u8> {
+        let (algorithm, size) = if self.is_512 {
+            (pbkdf2::PBKDF2_HMAC_SHA512, digest::SHA512_OUTPUT_LEN)
+        } else {
+            (pbkdf2::PBKDF2_HMAC_SHA256, digest::SHA256_OUTPUT_LEN)
+        };
+        let mut out = vec![0; size];
+        pbkdf2::derive(algorithm, ITERATIONS, salt, password.as_bytes(), &mut out);
+        out
+    }
+
+    pub(super) fn step(self, config: &SaslConfig, nonce: u128, token: &[u8]) -> Result<Step, String> {
+        let text = std::str::from_utf8(token).map_err(|_| "the message is not UTF-8")?;
+        match &self.begun {
+            None => self.first(config, nonce, text),
+            Some(begun) => self.last(begun, text),
+        }
+    }
+
+    fn first(self, config: &SaslConfig, nonce: u128, text: &str) -> Result<Step, String> {
+        let malformed = || "the first message is not as in RFC 5802".to_owned();
+        let mut parts = text.splitn(3, ',');
+        let (flag, authorization) = (parts.next().unwrap_or_default(), parts.next().ok_or_else(malformed)?);
+        let bare = parts.next().ok_or_else(malformed)?;
+        if !matches!(flag, "n" | "y") {
+            return Err("channel binding is not supported".to_owned());
+        }
+        let user = unescaped(attribute(bare, "n").ok_or_else(malformed)?);
+        let theirs = attribute(bare, "r").filter(|nonce| !nonce.is_empty()).ok_or_else(malformed)?;
+        if !authorization.is_empty() && authorization.strip_prefix("a=").map(unescaped).as_ref() != Some(&user) {
+            return Err("one user may not act for another".to_owned());
+        }
+        let password = config.users.get(&user).ok_or_else(|| format!("{REFUSED} {}", self.name()))?;
+        let salt = self.hash(user.as_bytes());
+        let nonce = format!("{theirs}{nonce:032x}");
+        let say = format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(&salt));
+        let begun = Begun {
+            salted_password: self.salt(password, &salt),
+            user,
+            nonce,
+            messages: format!("{bare},{say}"),
+            gs2_header: format!("{flag},{authorization},"),
+        };
+        Ok(Step::Challenge(say.into(), Exchange::Scram(Self { begun: Some(begun), ..self })))
+    }
+
+    fn last(&self, begun: &Begun, text: &str) -> Result<Step, String> {
+        let malformed = || "the last message is not as in RFC 5802".to_owned();
+        let (without_proof, proof) = text.rsplit_once(",p=").ok_or_else(malformed)?;
+        let binding = attribute(without_proof, "c").ok_or_else(malformed)?;
+        if BASE64.encode(&begun.gs2_header) != binding || attribute(without_proof, "r") != Some(&begun.nonce) {
+            return Err("channel binding or nonce is not that of the first message".to_owned());
+        }
+        let proof = BASE64.decode(proof).map_err(|_| malformed())?;
+        let message = format!("{},{without_proof}", begun.messages);
+        let stored_key = self.hash(&self.hmac(&begun.salted_password, b"Client Key"));
+        let signature = self.hmac(&stored_key, message.as_bytes());
+        let client_key: Vec<u8> = proof.iter().zip(&signature).map(|(proof, signed)| proof ^ signed).collect();
+        if proof.len() != signature.len() || self.hash(&client_key) != stored_key {
+            return Err(format!("{REFUSED} {}", self.name()));
+        }
+        let server_key = self.hmac(&begun.salted_password, b"Server Key");
+        let say = format!("v={}", BASE64.encode(self.hmac(&server_key, message.as_bytes())));
+        Ok(Step::Done { user: begun.user.clone(), say: Bytes::from(say), ends_ms: None })
+    }
+}
+
+fn attribute<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    message.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn unescaped(name: &str) -> String {
+    name.replace("=2C", ",").replace("=3D", "=")
+}
