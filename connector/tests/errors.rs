@@ -3,27 +3,23 @@
 mod common;
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{pipeline, printed, run};
+use common::{pipeline, run};
 use ottla_testkit::Broker;
 
 async fn broker() -> Broker {
     Broker::builder().topic("events", 3).topic("counts", 2).start().await.expect("a broker")
 }
 
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// Runs the example, which fails; what it says.
 async fn failure(args: Vec<String>) -> String {
-    let ended = tokio::task::spawn_blocking(move || {
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        run(&args)
-    });
-    let output = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends").expect("it runs");
-    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let error = stderr.lines().find_map(|line| line.strip_prefix("error: "));
-    error.unwrap_or_else(|| panic!("no error in {stderr}")).to_owned()
+    let ended = run(args, LIMIT).await;
+    assert_eq!(ended.status.and_then(|status| status.code()), Some(1), "{ended}");
+    let error = ended.stderr.lines().find_map(|line| line.strip_prefix("error: "));
+    error.unwrap_or_else(|| panic!("no error in {ended}")).to_owned()
 }
 
 fn args(bootstrap: &str, directory: &Path, more: &[&str]) -> Vec<String> {
@@ -59,12 +55,8 @@ async fn a_topic_that_does_not_exist() {
 async fn a_corrupt_checkpoint_file() {
     let (broker, directory) = (broker().await, tempfile::tempdir().expect("a directory"));
     let arguments = args(&broker.bootstrap(), directory.path(), &["--bounded"]);
-    let first = tokio::task::spawn_blocking({
-        let arguments = arguments.clone();
-        move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
-    });
-    let first = first.await.expect("it runs");
-    assert!(first.status.success(), "{}", printed(&first));
+    let first = run(arguments.clone(), LIMIT).await;
+    assert!(first.success(), "{first}");
     let files = std::fs::read_dir(directory.path()).expect("the directory").map(|e| e.expect("an entry").path());
     let newest = files.filter(|f| f.extension().is_some_and(|e| e == "ottla")).max().expect("a checkpoint");
     let mut bytes = std::fs::read(&newest).expect("the checkpoint");
@@ -80,8 +72,7 @@ async fn a_corrupt_checkpoint_file() {
 async fn a_second_process_on_the_same_directory() {
     let (broker, directory) = (broker().await, tempfile::tempdir().expect("a directory"));
     let arguments = args(&broker.bootstrap(), directory.path(), &[]);
-    let arguments_as_str: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut first = pipeline(&arguments_as_str).stderr(Stdio::null()).spawn().expect("the first");
+    let mut first = pipeline(&arguments).spawn().expect("the first");
     let deadline = Instant::now() + Duration::from_secs(30);
     while !directory.path().join("job.meta").exists() {
         assert!(Instant::now() < deadline, "the first does not start");

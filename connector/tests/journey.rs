@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{pipeline, printed, run};
+use common::{pipeline, run};
 use ottla_client::{Admin, Client, ClientConfig, IsolationLevel, NewTopic, OffsetSpec, TopicPartition};
 use ottla_testkit::kafka::{Kafka, Tool};
 
@@ -74,10 +74,9 @@ async fn journey(kafka: Kafka, broker_dies_at: Option<usize>) {
     let bootstrap = kafka.bootstrap();
     let mut last = arguments(&bootstrap, directory, "3");
     last.extend(["--bounded", "--verify"].map(str::to_owned));
-    let ended = tokio::task::spawn_blocking(move || run(&last.iter().map(String::as_str).collect::<Vec<_>>()));
-    let ended = ended.await.expect("the last run");
-    assert!(ended.status.success(), "seed {seed}: {}", printed(&ended));
-    println!("{}", String::from_utf8_lossy(&ended.stdout));
+    let ended = run(last, Duration::from_secs(180)).await;
+    assert!(ended.success(), "seed {seed}: {ended}");
+    println!("{}", ended.stdout);
     check(&client, &kafka).await;
 }
 
@@ -125,8 +124,7 @@ fn arguments(bootstrap: &str, directory: &str, parallelism: &str) -> Vec<String>
 
 fn start(kafka: &Kafka, directory: &str, parallelism: u32) -> Child {
     let arguments = arguments(&kafka.bootstrap(), directory, &parallelism.to_string());
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    pipeline(&arguments).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("the job")
+    pipeline(&arguments).stderr(Stdio::inherit()).spawn().expect("the job")
 }
 
 async fn kill_leader(client: &Client, kafka: &Kafka) -> i32 {

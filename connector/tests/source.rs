@@ -203,6 +203,33 @@ async fn r28_a_read_up_to_the_end_finishes_and_reads_nothing_written_later() {
 }
 
 #[tokio::test]
+async fn r28_a_job_that_had_no_end_can_be_restored_with_one_and_back() {
+    let broker = Broker::builder().topic("t", 3).start().await.unwrap();
+    let client = client(&broker).await;
+    write(&client, "t", 0, 0..10).await;
+    write(&client, "t", 2, 0..5).await;
+    let endless = builder(&broker).build(schema()).unwrap();
+    let mut run = Run::open(&endless, 2, None).await;
+    run.records(15).await;
+    let state = run.snapshot(1);
+    run.close().await;
+
+    write(&client, "t", 0, 10..20).await;
+    let bounded = builder(&broker).bounded(StopOffsets::LatestAtStart).build(schema()).unwrap();
+    let mut run = Run::open(&bounded, 3, Some(state)).await;
+    run.finish().await;
+    assert_eq!((run.seen.len(), run.offsets(0)), (10, (10..20).collect()));
+    let state = run.snapshot(2);
+    run.close().await;
+
+    write(&client, "t", 1, 0..5).await;
+    let mut run = Run::open(&endless, 2, Some(state)).await;
+    run.records(5).await;
+    assert_eq!(run.offsets(1), [0, 1, 2, 3, 4]);
+    run.close().await;
+}
+
+#[tokio::test]
 async fn r28_a55_markers_and_aborted_records_at_the_end_hang_nothing() {
     for isolation in [IsolationLevel::ReadCommitted, IsolationLevel::ReadUncommitted] {
         let broker = Broker::builder().topic("t", 2).start().await.unwrap();

@@ -43,6 +43,7 @@ pub struct KafkaSink<T, S> {
     settings: Arc<SinkSettings>,
     schema: Arc<S>,
     client: OnceCell<Client>,
+    timeout: OnceCell<Duration>,
     claim: Mutex<Option<PrefixClaim>>,
     used: Mutex<UsedIds>,
     values: PhantomData<fn(T)>,
@@ -217,6 +218,7 @@ impl KafkaSinkBuilder {
             settings: Arc::new(settings),
             schema: Arc::new(schema),
             client: OnceCell::new(),
+            timeout: OnceCell::new(),
             claim: Mutex::default(),
             used: Mutex::default(),
             values: PhantomData,
@@ -245,8 +247,12 @@ impl<T, S: SerializationSchema<T>> KafkaSink<T, S> {
         Ok(())
     }
 
-    /// The timeout to use, before any data is sent (K10).
+    /// The timeout to use, before any data is sent (K10). It is looked up once, and so warned of once.
     async fn timeout(&self, client: &Client) -> Result<Duration> {
+        self.timeout.get_or_try_init(|| self.look_up_timeout(client)).await.copied()
+    }
+
+    async fn look_up_timeout(&self, client: &Client) -> Result<Duration> {
         let key = "transaction.max.timeout.ms";
         let mut broker_max: Option<Duration> = None;
         let brokers: Vec<_> = client.cluster().brokers().map(|b| b.id).collect();

@@ -26,6 +26,8 @@ pub(crate) struct PartitionDiscovery {
     partitions: BTreeMap<TopicPartition, KnownPartition>,
     /// Found, and not yet at a concrete offset (R21).
     unresolved: BTreeMap<TopicPartition, Unresolved>,
+    /// Restored from a job that read without an end, and to be read up to one now: where that is must be found first.
+    endless: BTreeSet<TopicPartition>,
     /// To be handed out next.
     due: BTreeSet<TopicPartition>,
     removed: u64,
@@ -56,17 +58,20 @@ impl PartitionDiscovery {
             failures: 0,
             partitions: BTreeMap::new(),
             unresolved: BTreeMap::new(),
+            endless: BTreeSet::new(),
             due: BTreeSet::new(),
             removed: 0,
         }
     }
 
     /// Takes over what a checkpoint has; positions of readers win (C4). `keep` says which topics are still subscribed
-    /// (R23). All but what is retired is due to be handed out again. Returns what was dropped.
+    /// (R23), `bounded` whether the source has an end now: a stopping offset of the checkpoint is kept if so (R28), else
+    /// reading goes on behind it. All but what is retired is due to be handed out again. Returns what was dropped.
     pub(crate) fn restore(
         &mut self,
         state: KafkaEnumeratorState,
         splits: Vec<PartitionSplit>,
+        bounded: bool,
         keep: impl Fn(&str) -> bool,
     ) -> Vec<TopicPartition> {
         self.first_done = true;
@@ -83,12 +88,19 @@ impl PartitionDiscovery {
             if !same_owners || known.owner >= self.parallelism {
                 known.owner = NOBODY;
             }
+            if !bounded {
+                known.read_on();
+            }
             if known.split.finished {
                 known.status = PartitionStatus::Finished;
             }
-            if known.status != PartitionStatus::Retired {
-                self.due.insert(partition.clone());
-            }
+            let waiting = match known.status {
+                PartitionStatus::Retired => continue,
+                PartitionStatus::Finished => &mut self.due,
+                _ if bounded && known.split.stop.is_none() => &mut self.endless,
+                _ => &mut self.due,
+            };
+            waiting.insert(partition.clone());
         }
         self.deal_unowned();
         dropped.into_keys().collect()
@@ -108,7 +120,8 @@ impl PartitionDiscovery {
                 }
                 Some(known) if is_other_topic(known.split.topic_id, *topic_id) => {
                     self.removed += 1;
-                    if !self.due.remove(partition) && known.status != PartitionStatus::Retired {
+                    let was_waiting = self.due.remove(partition) | self.endless.remove(partition);
+                    if !was_waiting && known.status != PartitionStatus::Retired {
                         retired.push((known.owner, known.split.id()));
                     }
                     self.partitions.remove(partition);
@@ -139,7 +152,7 @@ impl PartitionDiscovery {
             if misses >= self.missing_threshold {
                 known.status = PartitionStatus::Retired;
                 self.removed += 1;
-                if !self.due.remove(partition) {
+                if !(self.due.remove(partition) | self.endless.remove(partition)) {
                     retired.push((known.owner, known.split.id()));
                 }
             }
@@ -172,6 +185,21 @@ impl PartitionDiscovery {
         let known = KnownPartition { status: PartitionStatus::New, owner: NOBODY, split };
         self.due.insert(known.split.topic_partition.clone());
         self.partitions.insert(known.split.topic_partition.clone(), known);
+    }
+
+    /// Restored partitions whose end has to be found.
+    pub(crate) fn endless(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.endless.iter()
+    }
+
+    /// A restored partition is to be read up to `stop`.
+    pub(crate) fn ends_at(&mut self, partition: &TopicPartition, stop: i64) {
+        if self.endless.remove(partition)
+            && let Some(known) = self.partitions.get_mut(partition)
+        {
+            known.split.stop = Some(stop);
+            self.due.insert(partition.clone());
+        }
     }
 
     /// Deals everything that is due.
@@ -237,6 +265,17 @@ impl PartitionDiscovery {
 const NOBODY: u32 = u32::MAX;
 
 impl KnownPartition {
+    /// It has no end any more. If that was all that finished it, it is read on.
+    fn read_on(&mut self) {
+        if self.split.is_at_end() {
+            self.split.finished = false;
+            if self.status == PartitionStatus::Finished {
+                self.status = PartitionStatus::Active;
+            }
+        }
+        self.split.stop = None;
+    }
+
     /// It is there. What was retired lives on where it was, with the owner it had, who remembers how far it got (R37).
     /// Whether it has to be handed out.
     fn reappear(&mut self, topic_id: Option<Uuid>) -> bool {

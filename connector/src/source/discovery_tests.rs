@@ -30,7 +30,7 @@ fn round(discovery: &mut PartitionDiscovery, listing: &Listing) -> Vec<(TopicPar
 
 fn restored(state: KafkaEnumeratorState, splits: Vec<PartitionSplit>, parallelism: u32) -> PartitionDiscovery {
     let mut discovery = discovery(parallelism);
-    discovery.restore(state, splits, |_| true);
+    discovery.restore(state, splits, false, |_| true);
     discovery
 }
 
@@ -90,7 +90,7 @@ fn a35_restored_topics_that_are_not_subscribed_are_dropped() {
             let mut discovery = discovery(1);
             let splits = had.iter().map(|topic| PartitionSplit::new(tp(topic, 0), 12_345)).collect();
             let keep = |topic: &str| !filter || subscribed.contains(&topic);
-            discovery.restore(KafkaEnumeratorState::default(), splits, keep);
+            discovery.restore(KafkaEnumeratorState::default(), splits, false, keep);
             let listed = subscribed.iter().flat_map(|topic| listing(topic, 1, 0..1)).collect();
             let assigned = round(&mut discovery, &listed);
             assert_eq!(assigned.len(), expected);
@@ -243,4 +243,40 @@ fn a42_additions_and_removals_of_one_answer_are_both_reported() {
     assert_eq!(discovery.observe(&listing("dynamic_topic", 1, 1..5)).len(), 1);
     resolve(&mut discovery);
     assert_eq!(discovery.assign().len(), 1);
+}
+
+#[test]
+fn r28_a_restored_partition_without_an_end_is_handed_out_when_its_end_is_known() {
+    let mut old = discovery(P);
+    round(&mut old, &listing("t", 1, 0..2));
+    let mut new = discovery(P);
+    new.restore(old.snapshot(), vec![], true, |_| true);
+    assert!(round(&mut new, &listing("t", 1, 0..2)).is_empty());
+    assert_eq!(new.snapshot().partitions, old.snapshot().partitions, "nothing of it is lost meanwhile");
+    let endless: Vec<_> = new.endless().cloned().collect();
+    assert_eq!(endless, [tp("t", 0), tp("t", 1)]);
+    new.ends_at(&tp("t", 0), 70);
+    let assigned = new.assign();
+    assert_eq!(assigned.len(), 1);
+    assert_eq!((assigned[0].1.next_offset, assigned[0].1.stop), (50, Some(70)));
+    let mut again = discovery(P);
+    again.restore(new.snapshot(), vec![], true, |_| true);
+    assert_eq!(again.assign()[0].1.stop, Some(70), "an end that was found stays, however often the job is restored");
+}
+
+#[test]
+fn r28_an_end_that_is_not_wanted_any_more_stops_nothing() {
+    let split = |partition, next_offset| {
+        let mut split = PartitionSplit::new(tp("t", partition), next_offset);
+        (split.stop, split.finished) = (Some(70), true);
+        split
+    };
+    // The second was ended by a record, before its stopping offset.
+    let mut unbounded = restored(KafkaEnumeratorState::default(), vec![split(0, 70), split(1, 60)], P);
+    let mut assigned: Vec<_> = unbounded.assign().into_iter().map(|(_, split)| split).collect();
+    assigned.sort_by_key(|split| split.topic_partition.partition);
+    assert_eq!(
+        assigned.iter().map(|split| (split.stop, split.finished)).collect::<Vec<_>>(),
+        [(None, false), (None, true)]
+    );
 }

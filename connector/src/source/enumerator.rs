@@ -45,7 +45,14 @@ type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 enum Running {
     Nothing,
     Listing(Work<Result<Listing, ListError>>),
-    Resolving(Vec<(TopicPartition, Unresolved)>, Work<(Answers, Option<Error>)>),
+    Resolving(Open, Work<(Answers, Option<Error>)>),
+}
+
+/// What was asked about: partitions to begin with, and restored ones that have no end yet.
+#[derive(Default)]
+struct Open {
+    unresolved: Vec<(TopicPartition, Unresolved)>,
+    endless: Vec<TopicPartition>,
 }
 
 impl KafkaEnumerator {
@@ -119,7 +126,10 @@ impl KafkaEnumerator {
 
     async fn resolve(&mut self) -> Result<Discovery<PartitionSplit>> {
         if matches!(self.running, Running::Nothing) {
-            let open: Vec<_> = self.discovery.unresolved().map(|(tp, unresolved)| (tp.clone(), *unresolved)).collect();
+            let open = Open {
+                unresolved: self.discovery.unresolved().map(|(tp, unresolved)| (tp.clone(), *unresolved)).collect(),
+                endless: self.discovery.endless().cloned().collect(),
+            };
             let questions = self.questions(&open);
             let isolation = self.settings.consumer.isolation_level;
             let group = self.settings.group_id.clone();
@@ -130,24 +140,38 @@ impl KafkaEnumerator {
         let (answers, failure) = work.await;
         let open = std::mem::take(open);
         self.running = Running::Nothing;
-        for (partition, unresolved) in &open {
+        for (partition, unresolved) in &open.unresolved {
             if let Some(split) = self.split(partition, unresolved, &answers)? {
                 self.discovery.resolved(split);
+            }
+        }
+        for partition in &open.endless {
+            let Some(stop) = self.stop(partition) else { continue };
+            if let Some((offset, _)) = answers.resolve(partition, stop, self.settings.on_out_of_range)? {
+                self.discovery.ends_at(partition, offset);
             }
         }
         self.deal(failure)
     }
 
     fn wanted(&self, partition: &TopicPartition, unresolved: &Unresolved) -> (Wanted, Option<Wanted>) {
-        let stop = self.settings.stop.as_ref().map(|stop| Wanted::stop(partition, stop));
-        (Wanted::start(partition, &self.settings.start, unresolved.is_first), stop)
+        (Wanted::start(partition, &self.settings.start, unresolved.is_first), self.stop(partition))
     }
 
-    fn questions(&self, open: &[(TopicPartition, Unresolved)]) -> Questions {
+    fn stop(&self, partition: &TopicPartition) -> Option<Wanted> {
+        self.settings.stop.as_ref().map(|stop| Wanted::stop(partition, stop))
+    }
+
+    fn questions(&self, open: &Open) -> Questions {
         let mut questions = Questions::default();
-        for (partition, unresolved) in open {
+        for (partition, unresolved) in &open.unresolved {
             let (start, stop) = self.wanted(partition, unresolved);
             for wanted in std::iter::once(start).chain(stop) {
+                questions.add(partition, wanted, self.settings.on_out_of_range);
+            }
+        }
+        for partition in &open.endless {
+            if let Some(wanted) = self.stop(partition) {
                 questions.add(partition, wanted, self.settings.on_out_of_range);
             }
         }
@@ -175,7 +199,7 @@ impl KafkaEnumerator {
     fn deal(&mut self, failure: Option<Error>) -> Result<Discovery<PartitionSplit>> {
         let now = Instant::now();
         let assigned = self.discovery.assign();
-        let left = self.discovery.unresolved().count();
+        let left = self.discovery.unresolved().count() + self.discovery.endless().count();
         if left > 0 {
             let unknown =
                 || Error::Source { reason: format!("the offsets of {left} partitions could not be looked up") };

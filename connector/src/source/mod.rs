@@ -90,7 +90,7 @@ impl<D: DeserializationSchema> Source for KafkaSource<D> {
         let mut discovery = PartitionDiscovery::new(settings.assignment, job.parallelism, thresholds.0, thresholds.1);
         if let Some(RestoredSource { enumerator, splits }) = restored {
             let keep = |topic: &str| settings.keep_unsubscribed_restored || settings.subscription.matches(topic);
-            let dropped = discovery.restore(enumerator, splits, keep);
+            let dropped = discovery.restore(enumerator, splits, settings.stop.is_some(), keep);
             if !dropped.is_empty() {
                 let names: Vec<_> = dropped.iter().map(ToString::to_string).collect();
                 tracing::warn!(
