@@ -68,7 +68,8 @@ async fn journey(kafka: Kafka, broker_dies_at: Option<usize>) {
         }
     }
     let acknowledged = producer.await.expect("the producer");
-    assert_eq!(acknowledged, EVENTS, "Kafka's producer lost some itself");
+    // It does not repeat what fails, which some does when a broker dies: the input is what its topic holds.
+    assert!(acknowledged == EVENTS || broker_dies_at.is_some(), "{acknowledged} events were acknowledged");
     let checkpoints = std::fs::read_dir(directory).expect("the directory").count();
     assert!(checkpoints > 2, "checkpoints were taken between the kills");
     let bootstrap = kafka.bootstrap();
@@ -77,7 +78,7 @@ async fn journey(kafka: Kafka, broker_dies_at: Option<usize>) {
     let ended = run(last, Duration::from_secs(180)).await;
     assert!(ended.success(), "seed {seed}: {ended}");
     println!("{}", ended.stdout);
-    check(&client, &kafka).await;
+    check(&client, &kafka, acknowledged).await;
 }
 
 async fn create_topics(client: &Client, kafka: &Kafka) {
@@ -136,14 +137,17 @@ async fn kill_leader(client: &Client, kafka: &Kafka) -> i32 {
 }
 
 /// Nothing missing, nothing double, nothing open: judged by Kafka's own consumer.
-async fn check(client: &Client, kafka: &Kafka) {
+async fn check(client: &Client, kafka: &Kafka, acknowledged: usize) {
+    let events = ends(client, INPUT, INPUT_PARTITIONS).await;
+    assert!(events >= acknowledged, "Kafka lost some of {acknowledged} acknowledged events: it has {events}");
     let mut expected = Counts::new();
-    for line in consume(kafka, INPUT, EVENTS).await {
+    for line in consume(kafka, INPUT, events).await {
         let (time, partition, key, _) = fields(&line);
         *expected.entry((partition, time - time.rem_euclid(WINDOW_MS), key.to_owned())).or_default() += 1;
     }
-    assert_eq!(expected.values().sum::<u64>(), EVENTS as u64, "the whole input was read");
-    let results = committed(client).await;
+    assert_eq!(expected.values().sum::<u64>(), events as u64, "the whole input was read");
+    // Offsets count markers and aborted records too: it is an upper bound.
+    let results = ends(client, OUTPUT, OUTPUT_PARTITIONS).await;
     let mut counted = Counts::new();
     for line in consume(kafka, OUTPUT, results).await {
         let (_, _, key, value) = fields(&line);
@@ -161,9 +165,9 @@ async fn check(client: &Client, kafka: &Kafka) {
     assert_eq!((missing, double), (0, 0), "of {} counts", expected.len());
 }
 
-/// How many results the output has, when nothing in it is open any more.
-async fn committed(client: &Client) -> usize {
-    let partitions = (0..OUTPUT_PARTITIONS).map(|p| TopicPartition::new(OUTPUT, p));
+/// The sum of a topic's end offsets, when nothing in it is open any more.
+async fn ends(client: &Client, topic: &str, partitions: i32) -> usize {
+    let partitions = (0..partitions).map(|p| TopicPartition::new(topic, p));
     let specs = partitions.map(|tp| (tp, OffsetSpec::Latest)).collect();
     let admin = Admin::new(client);
     let stable = admin.list_offsets(&specs, IsolationLevel::ReadCommitted).await;
@@ -177,7 +181,6 @@ async fn committed(client: &Client) -> usize {
         Err(ottla_client::Error::UnsupportedVersion { .. }) => {}
         Err(error) => panic!("{error}"),
     }
-    // Offsets count markers and aborted records too: it is an upper bound.
     ends.values().filter_map(|end| end.as_ref().ok()?.offset).sum::<i64>().try_into().expect("a number")
 }
 
