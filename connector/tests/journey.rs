@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{pipeline, run};
+use common::{example, pipeline, run};
 use ottla_client::{Admin, Client, ClientConfig, IsolationLevel, NewTopic, OffsetSpec, TopicPartition};
 use ottla_testkit::kafka::{Kafka, Tool};
 
@@ -42,6 +42,8 @@ async fn kafka_2_8_2_with_the_first_transaction_protocol() {
 
 /// `broker_dies_at`: the kill of the job before which the leader of the output's first partition is killed too.
 async fn journey(kafka: Kafka, broker_dies_at: Option<usize>) {
+    // Built before events flow, or the job would come late.
+    example();
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
