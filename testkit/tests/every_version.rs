@@ -264,9 +264,53 @@ fn administration(asker: &mut Asker) {
     });
 }
 
+fn more_administration(asker: &mut Asker) {
+    use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+    use kafka_protocol::messages::alter_user_scram_credentials_request::ScramCredentialDeletion;
+    let groups = vec![GroupId(text("g")), GroupId(text("unknown"))];
+    asker.ask(some(DeleteGroupsRequest::default().with_groups_names(groups)));
+    let partition = offset_delete_request::OffsetDeleteRequestPartition::default();
+    let offsets =
+        offset_delete_request::OffsetDeleteRequestTopic::default().with_name(topic()).with_partitions(vec![partition]);
+    asker.ask(some(OffsetDeleteRequest::default().with_group_id(GroupId(text("h"))).with_topics(vec![offsets])));
+    for kind in [2, 4] {
+        let config = alter_configs_request::AlterableConfig::default().with_name(text("retention.ms"));
+        let resource = alter_configs_request::AlterConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(text("t"))
+            .with_configs(vec![config.with_value(Some(text("5")))]);
+        asker.ask(some(AlterConfigsRequest::default().with_resources(vec![resource])));
+        let config = incremental_alter_configs_request::AlterableConfig::default().with_name(text("retention.ms"));
+        let resource = incremental_alter_configs_request::AlterConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(text("t"))
+            .with_configs(vec![config.with_value(Some(text("5")))]);
+        asker.ask(some(IncrementalAlterConfigsRequest::default().with_resources(vec![resource])));
+    }
+    let marked = write_txn_markers_request::WritableTxnMarkerTopic::default().with_name(topic());
+    let marker = write_txn_markers_request::WritableTxnMarker::default()
+        .with_topics(vec![marked.with_partition_indexes(vec![0, 9])]);
+    asker.ask(some(WriteTxnMarkersRequest::default().with_markers(vec![marker])));
+    asker.ask(some(DescribeTopicPartitionsRequest::default().with_response_partition_limit(5).with_cursor(None)));
+    asker.ask(some(ElectLeadersRequest::default().with_topic_partitions(None)));
+    let partition = ReassignablePartition::default().with_replicas(Some(vec![BrokerId(0)]));
+    let reassigned = ReassignableTopic::default().with_name(topic()).with_partitions(vec![partition]);
+    asker.ask(some(AlterPartitionReassignmentsRequest::default().with_topics(vec![reassigned])));
+    asker.ask(some(ListPartitionReassignmentsRequest::default().with_topics(None)));
+    asker.ask(some(DescribeLogDirsRequest::default().with_topics(None)));
+    asker.ask(some(DescribeAclsRequest::default()));
+    asker.ask(some(CreateAclsRequest::default().with_creations(vec![create_acls_request::AclCreation::default()])));
+    asker.ask(some(DeleteAclsRequest::default().with_filters(vec![delete_acls_request::DeleteAclsFilter::default()])));
+    asker.ask(some(DescribeUserScramCredentialsRequest::default().with_users(None)));
+    let deletion = ScramCredentialDeletion::default().with_name(text("nobody")).with_mechanism(1);
+    asker.ask(some(AlterUserScramCredentialsRequest::default().with_deletions(vec![deletion])));
+    asker.ask(some(SaslHandshakeRequest::default().with_mechanism(text("PLAIN"))));
+    asker.ask(some(SaslAuthenticateRequest::default()));
+}
+
 #[test]
 fn every_api_answers_in_every_version_of_every_kafka() {
-    for (version, least) in [("0.11", 21), ("1.1", 22), ("2.1", 24), ("2.8", 26), ("3.9", 29), ("4.0", 31), ("4.1", 31)]
+    for (version, least) in [("0.11", 24), ("1.1", 28), ("2.1", 33), ("2.8", 43), ("3.9", 48), ("4.0", 48), ("4.1", 48)]
     {
         let now = Instant::now();
         let cluster = Broker::builder().topic("t", 1).as_version(version).build(now, 1_700_000_000_000).unwrap();
@@ -275,6 +319,7 @@ fn every_api_answers_in_every_version_of_every_kafka() {
         groups(&mut asker);
         transactions(&mut asker);
         administration(&mut asker);
+        more_administration(&mut asker);
         assert!(asker.asked.len() >= least, "as {version} only {:?} were answered", asker.asked);
     }
 }

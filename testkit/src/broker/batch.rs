@@ -117,6 +117,22 @@ pub(crate) fn stamp_append_time(batch: &mut [u8], attributes: i16, timestamp: i6
     if let Some(field) = batch.get_mut(35..43) {
         field.copy_from_slice(&timestamp.to_be_bytes());
     }
+    stamp_crc(batch);
+}
+
+/// Makes the header fit the `count` records that now follow it.
+pub(crate) fn stamp_records(batch: &mut [u8], count: i32) {
+    let length = batch.len().saturating_sub(LENGTH_PREFIX) as i32;
+    if let Some(field) = batch.get_mut(8..12) {
+        field.copy_from_slice(&length.to_be_bytes());
+    }
+    if let Some(field) = batch.get_mut(57..HEADER_SIZE) {
+        field.copy_from_slice(&count.to_be_bytes());
+    }
+    stamp_crc(batch);
+}
+
+fn stamp_crc(batch: &mut [u8]) {
     let crc = batch.get(CRC_START..).map_or(0, crc32c::crc32c);
     if let Some(field) = batch.get_mut(17..21) {
         field.copy_from_slice(&crc.to_be_bytes());
@@ -158,10 +174,7 @@ pub(crate) fn end_marker(marker: Marker, timestamp: i64) -> Bytes {
     batch.put_i32(-1);
     batch.put_i32(1);
     batch.put_slice(&record);
-    let crc = batch.get(CRC_START..).map_or(0, crc32c::crc32c);
-    if let Some(field) = batch.get_mut(17..21) {
-        field.copy_from_slice(&crc.to_be_bytes());
-    }
+    stamp_crc(&mut batch);
     batch.freeze()
 }
 

@@ -101,6 +101,7 @@ pub(crate) struct Node {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) alive: bool,
+    pub(crate) rack: Option<String>,
 }
 
 /// A Kafka cluster in memory. Drive it with [`handle`](Self::handle), [`resume`](Self::resume) and
@@ -140,8 +141,9 @@ impl Cluster {
     pub(crate) fn new(config: ClusterConfig, now: Instant, wall_ms: i64) -> Self {
         let mut rng = fastrand::Rng::with_seed(config.seed);
         let second_protocol = config.version.transaction_version().is_some_and(|level| level >= 2);
-        let nodes =
-            (0..config.nodes).map(|id| Node { id, host: "127.0.0.1".to_owned(), port: 9092, alive: true }).collect();
+        let rack = |id: i32| config.racks.get(usize::try_from(id).ok()?).cloned();
+        let node = |id| Node { id, host: "127.0.0.1".to_owned(), port: 9092, alive: true, rack: rack(id) };
+        let nodes = (0..config.nodes).map(node).collect();
         Self {
             started: now,
             started_ms: wall_ms,

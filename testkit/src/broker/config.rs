@@ -67,6 +67,8 @@ pub(crate) struct ClusterConfig {
     pub(crate) consumer_heartbeat_interval: Duration,
     /// `group.max.size` and `group.consumer.max.size`.
     pub(crate) group_max_size: usize,
+    /// `broker.rack` of each node; empty: none, and nobody reads from followers.
+    pub(crate) racks: Vec<String>,
     pub(crate) sasl: SaslConfig,
     pub(crate) seed: u64,
 }
@@ -91,6 +93,7 @@ impl Default for ClusterConfig {
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
             group_max_size: i32::MAX as usize,
+            racks: Vec::new(),
             sasl: SaslConfig::default(),
             seed: 0x0771_a000,
         }
@@ -130,6 +133,7 @@ pub(crate) struct TopicConfig {
     pub(crate) max_message_bytes: usize,
     pub(crate) min_insync_replicas: usize,
     pub(crate) log_append_time: bool,
+    pub(crate) compacted: bool,
     pub(crate) timestamp_after_max_ms: i64,
 }
 
@@ -150,6 +154,7 @@ impl TopicConfig {
                 .unwrap_or(0),
             min_insync_replicas: usize::try_from(number("min.insync.replicas", i64::from(cluster.min_insync_replicas)))
                 .unwrap_or(1),
+            compacted: set.get("cleanup.policy").is_some_and(|value| value.contains("compact")),
             log_append_time: set.get("message.timestamp.type").is_some_and(|value| value == "LogAppendTime"),
             timestamp_after_max_ms: number("message.timestamp.after.max.ms", after_max),
             set,

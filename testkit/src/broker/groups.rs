@@ -44,6 +44,25 @@ impl Groups {
         self.answered.remove(&connection);
     }
 
+    /// How many members a group has; `None` if there is none with that name.
+    pub(crate) fn size(&self, name: &str) -> Option<usize> {
+        let consumer = self.consumer.get(name).map(|group| group.members.len());
+        consumer.or_else(|| self.classic.get(name).map(|group| group.members.len()))
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.consumer.remove(name);
+        self.classic.remove(name);
+    }
+
+    /// Whether a member of the group reads this topic. Of classic members what they do not say is taken for a yes.
+    pub(crate) fn is_subscribed(&self, name: &str, topic: &str) -> bool {
+        if let Some(group) = self.consumer.get(name) {
+            return group.is_subscribed(topic);
+        }
+        self.classic.get(name).is_some_and(|group| group.is_subscribed(topic))
+    }
+
     /// Parks a join or sync.
     pub(crate) fn wait(&mut self, now: Instant, connection: ConnectionId, head: Head) -> Outcome {
         self.waiting.insert(connection, head);

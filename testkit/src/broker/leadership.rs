@@ -80,6 +80,32 @@ impl Cluster {
         true
     }
 
+    /// An election by hand: the preferred replica leads, or (`unclean`) any replica alive where nobody leads.
+    pub(crate) fn elect(&mut self, topic: &str, index: i32, unclean: bool) -> Result<(), ErrorCode> {
+        let alive: Vec<i32> = self.alive().map(|node| node.id).collect();
+        let partition = self.partition_mut(topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let next = if unclean {
+            if partition.leader.is_some() {
+                return Err(ErrorCode::ElectionNotNeeded);
+            }
+            let next = partition.replicas.iter().copied().find(|id| alive.contains(id));
+            next.ok_or(ErrorCode::EligibleLeadersNotAvailable)?
+        } else {
+            let first = partition.replicas.first().copied();
+            if first == partition.leader {
+                return Err(ErrorCode::ElectionNotNeeded);
+            }
+            let ready = |id: &i32| alive.contains(id) && partition.isr.contains(id);
+            first.filter(ready).ok_or(ErrorCode::PreferredLeaderNotAvailable)?
+        };
+        if unclean {
+            partition.isr = vec![next];
+        }
+        lead(partition, Some(next));
+        self.wake(topic, index);
+        Ok(())
+    }
+
     /// An unclean election: the batch with `offset`, and all after it, are lost.
     pub fn truncate(&mut self, topic: &str, index: i32, offset: i64) {
         if let Some(partition) = self.partition_mut(topic, index) {
@@ -88,6 +114,13 @@ impl Cluster {
             lead(partition, leader);
         }
         self.wake(topic, index);
+    }
+
+    /// Compacts a partition's log: of each key only the newest record stays.
+    pub fn compact(&mut self, topic: &str, index: i32) {
+        if let Some(partition) = self.partition_mut(topic, index) {
+            partition.compact();
+        }
     }
 
     /// Node `id` is gone: its partitions move to other in-sync replicas, or are without a leader.

@@ -99,6 +99,43 @@ impl Log {
         }
     }
 
+    /// Bytes it holds.
+    pub(crate) fn size(&self) -> usize {
+        let size = |segment: &Segment| match &segment.bytes {
+            SegmentBytes::Active(bytes) => bytes.len(),
+            SegmentBytes::Sealed(bytes) => bytes.len(),
+        };
+        self.segments.iter().map(size).sum()
+    }
+
+    /// Every batch, oldest first.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = (BatchHeader, Bytes)> {
+        self.segments.iter().flat_map(|segment| {
+            segment.batches.iter().filter_map(|entry| {
+                let bytes = segment.slice(entry.position as usize, (entry.position + entry.size) as usize);
+                Some((BatchHeader::read(&bytes)?, bytes))
+            })
+        })
+    }
+
+    /// Holds these batches from now on, which carry their offsets; start and end stay.
+    pub(crate) fn replace(&mut self, batches: Vec<Bytes>) {
+        self.segments.clear();
+        self.running_timestamp = -1;
+        for batch in batches {
+            let Some(header) = BatchHeader::read(&batch) else { continue };
+            self.running_timestamp = self.running_timestamp.max(header.max_timestamp);
+            let running_timestamp = self.running_timestamp;
+            let segment = self.segment_for(batch.len());
+            let SegmentBytes::Active(bytes) = &mut segment.bytes else { continue };
+            let (position, size) = (bytes.len() as u32, batch.len() as u32);
+            bytes.extend_from_slice(&batch);
+            let (base_offset, last_offset) = (header.base_offset, header.last_offset());
+            let max_timestamp = header.max_timestamp;
+            segment.batches.push(Entry { base_offset, last_offset, position, size, max_timestamp, running_timestamp });
+        }
+    }
+
     /// First offset that can be read.
     pub(crate) fn start_offset(&self) -> i64 {
         self.start_offset

@@ -119,6 +119,18 @@ impl Offsets {
         self.groups.contains_key(group)
     }
 
+    /// Forgets everything of a group.
+    pub(crate) fn delete_group(&mut self, group: &str) {
+        self.groups.remove(group);
+    }
+
+    /// Forgets one committed offset.
+    pub(crate) fn delete(&mut self, group: &str, key: &TopicPartition) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.committed.remove(key);
+        }
+    }
+
     /// A deleted topic takes its offsets along.
     pub(crate) fn delete_topic(&mut self, topic: &str) {
         for group in self.groups.values_mut() {

@@ -7,6 +7,7 @@ use super::batch::{BatchHeader, Marker, crc_matches, end_marker};
 use super::cluster::ConnectionId;
 use super::log::Log;
 use super::producers::{Admission, Producers, SequenceRules};
+use super::records::{RawRecord, raw_records};
 
 /// An aborted transaction, for read_committed readers (`AbortedTxn.java`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct ProduceRules {
     pub(crate) zstd: bool,
     /// The batch belongs to a transaction of the second protocol.
     pub(crate) starts_at_zero: bool,
+    /// The topic is compacted: a record without a key is refused.
+    pub(crate) keyed: bool,
 }
 
 /// Where a batch was written.
@@ -52,6 +55,8 @@ pub(crate) struct Partition {
     aborted: Vec<Aborted>,
     /// Connections with a parked fetch on this partition.
     pub(crate) watchers: Vec<ConnectionId>,
+    /// The replica readers are sent to, by call.
+    pub(crate) preferred: Option<i32>,
 }
 
 impl Partition {
@@ -66,7 +71,16 @@ impl Partition {
             producers: Producers::new(rules),
             aborted: Vec::new(),
             watchers: Vec::new(),
+            preferred: None,
         }
+    }
+
+    /// Whether `node` may serve readers that may read from followers (KIP-392).
+    pub(crate) fn check_replica(&self, node: i32, current_leader_epoch: i32) -> Result<(), ErrorCode> {
+        if self.leader.is_none() || !self.isr.contains(&node) {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        self.check_epoch(current_leader_epoch)
     }
 
     /// Whether `node` may serve requests that only the leader serves, and whether the client's epoch is current.
@@ -74,6 +88,10 @@ impl Partition {
         if self.leader != Some(node) {
             return Err(ErrorCode::NotLeaderOrFollower);
         }
+        self.check_epoch(current_leader_epoch)
+    }
+
+    fn check_epoch(&self, current_leader_epoch: i32) -> Result<(), ErrorCode> {
         match current_leader_epoch {
             epoch if epoch < 0 || epoch == self.leader_epoch => Ok(()),
             epoch if epoch < self.leader_epoch => Err(ErrorCode::FencedLeaderEpoch),
@@ -138,6 +156,15 @@ impl Partition {
         found
     }
 
+    /// Whether a batch belongs to a transaction that was aborted.
+    pub(crate) fn is_aborted(&self, header: &BatchHeader) -> bool {
+        let covers = |aborted: &Aborted| {
+            aborted.producer_id == header.producer_id
+                && (aborted.first_offset..=aborted.last_offset).contains(&header.base_offset)
+        };
+        header.is_transactional() && !header.is_control() && self.aborted.iter().any(covers)
+    }
+
     pub(crate) fn delete_before(&mut self, offset: i64) {
         self.log.delete_before(offset);
         let start = self.log.start_offset();
@@ -166,7 +193,15 @@ fn validate(records: &Bytes, rules: &ProduceRules) -> Result<BatchHeader, ErrorC
     if !crc_matches(records, &header) {
         return Err(ErrorCode::CorruptMessage);
     }
-    validate_header(&header, rules)
+    let header = validate_header(&header, rules)?;
+    // Compressed records are not looked into.
+    if rules.keyed && header.compression() == 0 {
+        let keyless = |record: &RawRecord| record.key.is_none();
+        if raw_records(records, &header).iter().any(keyless) {
+            return Err(ErrorCode::InvalidRecord);
+        }
+    }
+    Ok(header)
 }
 
 fn validate_header(header: &BatchHeader, rules: &ProduceRules) -> Result<BatchHeader, ErrorCode> {
@@ -205,6 +240,7 @@ mod tests {
         latest_timestamp: i64::MAX,
         zstd: true,
         starts_at_zero: false,
+        keyed: false,
     };
 
     fn partition() -> Partition {

@@ -1,5 +1,9 @@
 //! Offsets and timestamps of the records of one batch: only read when a timestamp is searched, never on produce.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+
 use super::batch::{BatchHeader, HEADER_SIZE};
 
 /// Offset and timestamp of one record.
@@ -30,6 +34,44 @@ pub(crate) fn stamps(batch: &[u8], header: &BatchHeader) -> Vec<Stamp> {
         });
     }
     found
+}
+
+/// One record as bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct RawRecord {
+    pub(crate) offset: i64,
+    /// Length and all.
+    pub(crate) bytes: Bytes,
+    pub(crate) key: Option<Bytes>,
+}
+
+/// All records of a batch that is not compressed.
+pub(crate) fn raw_records(batch: &Bytes, header: &BatchHeader) -> Vec<RawRecord> {
+    let mut found = Vec::new();
+    let mut at = HEADER_SIZE;
+    while let Some((size, offset_delta, key)) = batch.get(at..).and_then(raw_record) {
+        let key = key.map(|key| batch.slice(at + key.start..at + key.end));
+        let offset = header.base_offset.saturating_add(offset_delta);
+        found.push(RawRecord { offset, bytes: batch.slice(at..at + size), key });
+        at += size;
+    }
+    found
+}
+
+/// Size, offset delta and where the key is, of the record at the start of `bytes`.
+fn raw_record(bytes: &[u8]) -> Option<(usize, i64, Option<Range<usize>>)> {
+    let mut reader = Reader { bytes };
+    let length = usize::try_from(reader.varlong()?).ok()?;
+    let size = (bytes.len() - reader.bytes.len()).checked_add(length).filter(|&size| size <= bytes.len())?;
+    reader.bytes = reader.bytes.get(1..)?; // attributes
+    let (_, offset_delta) = (reader.varlong()?, reader.varlong()?);
+    let key_length = usize::try_from(reader.varlong()?);
+    let start = bytes.len() - reader.bytes.len();
+    let key = match key_length {
+        Ok(length) => Some(start..start.checked_add(length).filter(|&end| end <= size)?),
+        Err(_) => None,
+    };
+    Some((size, offset_delta, key))
 }
 
 struct Reader<'a> {

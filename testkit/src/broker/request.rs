@@ -89,10 +89,25 @@ requests! {
     DescribeProducers(DescribeProducersRequest) -> DescribeProducersResponse,
     DescribeTransactions(DescribeTransactionsRequest) -> DescribeTransactionsResponse,
     ListTransactions(ListTransactionsRequest) -> ListTransactionsResponse,
+    DeleteGroups(DeleteGroupsRequest) -> DeleteGroupsResponse,
+    OffsetDelete(OffsetDeleteRequest) -> OffsetDeleteResponse,
+    AlterConfigs(AlterConfigsRequest) -> AlterConfigsResponse,
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest) -> IncrementalAlterConfigsResponse,
+    DescribeTopicPartitions(DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsResponse,
+    ElectLeaders(ElectLeadersRequest) -> ElectLeadersResponse,
+    AlterPartitionReassignments(AlterPartitionReassignmentsRequest) -> AlterPartitionReassignmentsResponse,
+    ListPartitionReassignments(ListPartitionReassignmentsRequest) -> ListPartitionReassignmentsResponse,
+    DescribeLogDirs(DescribeLogDirsRequest) -> DescribeLogDirsResponse,
+    DescribeAcls(DescribeAclsRequest) -> DescribeAclsResponse,
+    CreateAcls(CreateAclsRequest) -> CreateAclsResponse,
+    DeleteAcls(DeleteAclsRequest) -> DeleteAclsResponse,
+    DescribeUserScramCredentials(DescribeUserScramCredentialsRequest) -> DescribeUserScramCredentialsResponse,
+    AlterUserScramCredentials(AlterUserScramCredentialsRequest) -> AlterUserScramCredentialsResponse,
     }
     unthrottled {
     SaslHandshake(SaslHandshakeRequest) -> SaslHandshakeResponse,
     SaslAuthenticate(SaslAuthenticateRequest) -> SaslAuthenticateResponse,
+    WriteTxnMarkers(WriteTxnMarkersRequest) -> WriteTxnMarkersResponse,
     }
 }
 

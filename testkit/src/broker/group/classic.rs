@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::super::ErrorCode;
 use super::super::cluster::ConnectionId;
-use super::exchange::{Answer, Join, Joined, Member, Speaker, Synced, new_member, refused};
+use super::exchange::{Answer, Join, Joined, Member, Speaker, Synced, new_member, refused, subscription};
 
 /// State of a classic group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,10 +68,34 @@ impl ClassicGroup {
         std::mem::take(&mut self.answers)
     }
 
+    /// Whether a member reads this topic, as far as its subscription can be read.
+    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+        self.members.values().any(|member| {
+            let topics = subscription(&member.metadata(&self.protocol));
+            self.protocol_type != "consumer" || topics.is_none_or(|topics| topics.iter().any(|name| name == topic))
+        })
+    }
+
     /// When to call [`tick`](Self::tick) next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.members.values().filter(|member| member.joining.is_none()).map(|member| member.expires);
         sessions.chain(self.pending.values().copied()).chain(self.deadline).min()
+    }
+
+    /// Whether a member may join a group of at most `most` (`ClassicGroup.acceptJoiningMember`).
+    pub(crate) fn has_room(&self, member_id: &str, instance_id: Option<&str>, most: usize) -> bool {
+        let member = self.members.get(member_id);
+        let returns = instance_id.is_some_and(|instance| self.member_of(instance).is_some());
+        match self.state {
+            GroupState::Empty => true,
+            GroupState::PreparingRebalance => {
+                let waiting = self.members.values().filter(|member| member.joining.is_some()).count();
+                returns || member.is_some_and(|member| member.joining.is_some()) || waiting < most
+            }
+            GroupState::CompletingRebalance | GroupState::Stable => {
+                returns || member.is_some() || self.members.len() < most
+            }
+        }
     }
 
     /// JoinGroup: an answer at once, or `None` if the join waits for the other members. `fresh_id` is a member id

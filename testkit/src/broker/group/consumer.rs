@@ -78,6 +78,10 @@ impl ConsumerGroup {
         }
     }
 
+    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+        self.members.values().any(|member| wants(member, topic))
+    }
+
     /// When to call [`tick`](Self::tick) next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let due = |member: &ConsumerMember| [Some(member.session_ends), member.rebalance_ends];

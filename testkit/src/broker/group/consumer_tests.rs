@@ -1,7 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test needs some instant to begin at")]
 
-use super::super::super::builder::Broker;
 use super::super::super::cluster::Cluster;
+use super::super::super::running::Broker;
 use super::*;
 
 const SESSION: Duration = Duration::from_secs(45);

@@ -21,6 +21,7 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: DescribeCluste
             .with_broker_id(BrokerId(node.id))
             .with_host(text(node.host.clone()))
             .with_port(i32::from(node.port))
+            .with_rack(node.rack.clone().map(text))
     });
     DescribeClusterResponse::default()
         .with_cluster_id(text(cluster.cluster_id.clone()))

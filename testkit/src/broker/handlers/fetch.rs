@@ -26,6 +26,7 @@ pub(crate) struct Parked {
     context: Context,
     wanted: Vec<(FetchKey, Wanted)>,
     committed: bool,
+    rack: String,
     min_bytes: usize,
     max_bytes: usize,
     until: Instant,
@@ -74,6 +75,7 @@ pub(crate) fn handle(
         context,
         wanted,
         committed: request.isolation_level == 1,
+        rack: request.rack_id.to_string(),
         min_bytes: usize::try_from(request.min_bytes).unwrap_or(0),
         max_bytes: usize::try_from(request.max_bytes).unwrap_or(0),
         until: call.now + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
@@ -120,8 +122,12 @@ fn read(cluster: &Cluster, parked: &Parked, key: &FetchKey, wanted: &Wanted, bud
         Ok(partition) => partition,
         Err(error) => return failed(key, error, None),
     };
-    if let Err(error) = partition.check_leader(parked.call.node, wanted.current_leader_epoch) {
+    if let Err(error) = check_reader(cluster, parked, partition, wanted.current_leader_epoch) {
         return failed(key, error, Some(partition).filter(|_| parked.call.version >= 16));
+    }
+    if let Some(replica) = preferred_replica(cluster, parked, partition) {
+        let data = described(key, partition, parked.committed).with_preferred_read_replica(BrokerId(replica));
+        return Read { data, bytes: 0, ready: true };
     }
     let (start, end) = (partition.log.start_offset(), partition.high_watermark());
     if let Some(diverging) = diverging(partition, wanted) {
@@ -147,6 +153,30 @@ fn read(cluster: &Cluster, parked: &Parked, key: &FetchKey, wanted: &Wanted, bud
     }
     data.records = Some(slice.records);
     Read { data, bytes, ready: slice.more }
+}
+
+/// Whether readers may be sent from the leader to a follower (KIP-392).
+fn has_followers(cluster: &Cluster, parked: &Parked, partition: &Partition) -> bool {
+    parked.call.version >= 11 && (partition.preferred.is_some() || !cluster.config.racks.is_empty())
+}
+
+fn check_reader(cluster: &Cluster, parked: &Parked, partition: &Partition, epoch: i32) -> Result<(), ErrorCode> {
+    if has_followers(cluster, parked, partition) {
+        partition.check_replica(parked.call.node, epoch)
+    } else {
+        partition.check_leader(parked.call.node, epoch)
+    }
+}
+
+/// Where the leader sends a reader: the replica a test named, or one in the reader's rack (`RackAwareReplicaSelector`).
+fn preferred_replica(cluster: &Cluster, parked: &Parked, partition: &Partition) -> Option<i32> {
+    if partition.leader != Some(parked.call.node) || !has_followers(cluster, parked, partition) {
+        return None;
+    }
+    let usable = |id: &i32| partition.isr.contains(id) && cluster.is_alive(*id);
+    let is_near = |id: &i32| cluster.node(*id).is_some_and(|node| node.rack.as_ref() == Some(&parked.rack));
+    let near = || partition.leader.iter().chain(&partition.isr).copied().find(|id| usable(id) && is_near(id));
+    partition.preferred.filter(usable).or_else(near).filter(|&id| partition.leader != Some(id))
 }
 
 fn described(key: &FetchKey, partition: &Partition, committed: bool) -> PartitionData {
@@ -222,7 +252,7 @@ fn shown(data: &PartitionData) -> Shown {
         high_watermark: data.high_watermark,
         log_start_offset: data.log_start_offset,
         has_records: data.records.as_ref().is_some_and(|records| !records.is_empty()),
-        must_show: data.error_code != 0 || data.diverging_epoch.end_offset >= 0,
+        must_show: data.error_code != 0 || data.diverging_epoch.end_offset >= 0 || data.preferred_read_replica.0 >= 0,
     }
 }
 

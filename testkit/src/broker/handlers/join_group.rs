@@ -53,6 +53,11 @@ fn admit(cluster: &Cluster, call: &Call, request: &JoinGroupRequest) -> Result<(
     if consumers.is_some_and(|group| !group.members.is_empty()) {
         return Err(ErrorCode::InconsistentGroupProtocol);
     }
+    if let Some(group) = cluster.groups.classic.get(request.group_id.0.as_str())
+        && !group.has_room(&request.member_id, request.group_instance_id.as_deref(), cluster.config.group_max_size)
+    {
+        return Err(ErrorCode::GroupMaxSizeReached);
+    }
     // A member id nobody gave out, of a group nobody knows.
     let known = cluster.groups.classic.contains_key(request.group_id.0.as_str());
     if known || request.member_id.is_empty() { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }

@@ -31,6 +31,7 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: MetadataReques
             .with_node_id(BrokerId(node.id))
             .with_host(text(node.host.clone()))
             .with_port(i32::from(node.port))
+            .with_rack(node.rack.clone().map(text))
     });
     MetadataResponse::default()
         .with_brokers(brokers.collect())

@@ -1,19 +1,25 @@
 //! One file per API: a typed request in, a typed response out.
 
+mod acls;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_configs;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
+mod describe_topic_partitions;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
@@ -26,13 +32,17 @@ mod list_offsets;
 mod list_transactions;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod reassignments;
 mod sasl_authenticate;
 mod sasl_handshake;
+mod scram_credentials;
 pub(crate) mod sync_group;
 mod txn_offset_commit;
+mod write_txn_markers;
 
 use std::collections::HashMap;
 
@@ -49,8 +59,11 @@ use super::request::{Body, Request};
 pub(crate) fn dispatch(cluster: &mut Cluster, call: &Call, connection: ConnectionId, request: Request) -> Outcome {
     let head = request.head;
     macro_rules! reply {
+        ($api:ident :: $handle:ident, $request:expr) => {
+            Outcome::Reply(head.reply($api::$handle(cluster, call, $request)))
+        };
         ($api:ident, $request:expr) => {
-            Outcome::Reply(head.reply($api::handle(cluster, call, $request)))
+            reply!($api::handle, $request)
         };
     }
     match request.body {
@@ -92,6 +105,21 @@ pub(crate) fn dispatch(cluster: &mut Cluster, call: &Call, connection: Connectio
         Body::DescribeProducers(request) => reply!(describe_producers, request),
         Body::DescribeTransactions(request) => reply!(describe_transactions, request),
         Body::ListTransactions(request) => reply!(list_transactions, request),
+        Body::DeleteGroups(request) => reply!(delete_groups, request),
+        Body::OffsetDelete(request) => reply!(offset_delete, request),
+        Body::AlterConfigs(request) => reply!(alter_configs::replace, request),
+        Body::IncrementalAlterConfigs(request) => reply!(alter_configs::change, request),
+        Body::WriteTxnMarkers(request) => reply!(write_txn_markers, request),
+        Body::DescribeTopicPartitions(request) => reply!(describe_topic_partitions, request),
+        Body::ElectLeaders(request) => reply!(elect_leaders, request),
+        Body::AlterPartitionReassignments(request) => reply!(reassignments::alter, request),
+        Body::ListPartitionReassignments(request) => reply!(reassignments::list, request),
+        Body::DescribeLogDirs(request) => reply!(describe_log_dirs, request),
+        Body::DescribeAcls(request) => reply!(acls::describe, request),
+        Body::CreateAcls(request) => reply!(acls::create, request),
+        Body::DeleteAcls(request) => reply!(acls::delete, request),
+        Body::DescribeUserScramCredentials(request) => reply!(scram_credentials::describe, request),
+        Body::AlterUserScramCredentials(request) => reply!(scram_credentials::alter, request),
     }
 }
 

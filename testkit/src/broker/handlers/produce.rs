@@ -81,6 +81,7 @@ fn produce(
         latest_timestamp: now.saturating_add(topic.config.timestamp_after_max_ms),
         zstd: call.version >= 7,
         starts_at_zero: false,
+        keyed: topic.config.compacted,
     };
     let starts_at_zero = join_transaction(cluster, call, terms, name, data.index, records)?;
     let rules = ProduceRules { starts_at_zero, ..rules };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::cluster::ConnectionId;
-use scram::Scram;
+use scram::{ITERATIONS, Scram};
 
 /// A SASL mechanism the broker knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,10 +53,38 @@ pub(crate) struct SaslConfig {
     pub(crate) mechanisms: Vec<SaslMechanism>,
     /// Passwords by user.
     pub(crate) users: BTreeMap<String, String>,
+    /// SCRAM credentials that were set by AlterUserScramCredentials; they go before those of `users`.
+    pub(crate) scram: BTreeMap<(String, SaslMechanism), ScramCredential>,
     /// Users by token, for OAUTHBEARER.
     pub(crate) tokens: BTreeMap<String, String>,
     /// `connections.max.reauth.ms`.
     pub(crate) session_lifetime: Option<Duration>,
+}
+
+/// What a broker keeps of a password for SCRAM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ScramCredential {
+    pub(crate) iterations: u32,
+    pub(crate) salt: Vec<u8>,
+    pub(crate) salted_password: Vec<u8>,
+}
+
+impl SaslConfig {
+    /// Users that may log in by SCRAM, with mechanisms and iterations.
+    pub(crate) fn scram_users(&self) -> BTreeMap<String, Vec<(SaslMechanism, u32)>> {
+        let mut users: BTreeMap<String, Vec<(SaslMechanism, u32)>> = BTreeMap::new();
+        let by_password = self.users.keys().flat_map(|user| {
+            [SaslMechanism::ScramSha256, SaslMechanism::ScramSha512]
+                .map(|mechanism| ((user, mechanism), ITERATIONS.get()))
+        });
+        let by_password =
+            by_password.filter(|((user, mechanism), _)| !self.scram.contains_key(&((*user).clone(), *mechanism)));
+        let set = self.scram.iter().map(|((user, mechanism), credential)| ((user, *mechanism), credential.iterations));
+        for ((user, mechanism), iterations) in by_password.chain(set) {
+            users.entry(user.clone()).or_default().push((mechanism, iterations));
+        }
+        users
+    }
 }
 
 /// What one token of the client led to.

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use ring::{digest, hmac, pbkdf2};
 
-use super::{Exchange, SaslConfig, Step};
+use super::{Exchange, SaslConfig, SaslMechanism, ScramCredential, Step};
 
 /// Kafka's default and least.
-const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
+pub(super) const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
 
 const REFUSED: &str = "Authentication failed during authentication due to invalid credentials with SASL mechanism";
 
@@ -62,6 +62,16 @@ impl Scram {
         out
     }
 
+    fn credential(&self, config: &SaslConfig, user: &str) -> Option<ScramCredential> {
+        let mechanism = if self.is_512 { SaslMechanism::ScramSha512 } else { SaslMechanism::ScramSha256 };
+        if let Some(credential) = config.scram.get(&(user.to_owned(), mechanism)) {
+            return Some(credential.clone());
+        }
+        let salt = self.hash(user.as_bytes());
+        let salted_password = self.salt(config.users.get(user)?, &salt);
+        Some(ScramCredential { iterations: ITERATIONS.get(), salt, salted_password })
+    }
+
     pub(super) fn step(self, config: &SaslConfig, nonce: u128, token: &[u8]) -> Result<Step, String> {
         let text = std::str::from_utf8(token).map_err(|_| "the message is not UTF-8")?;
         match &self.begun {
@@ -83,12 +93,11 @@ impl Scram {
         if !authorization.is_empty() && authorization.strip_prefix("a=").map(unescaped).as_ref() != Some(&user) {
             return Err("one user may not act for another".to_owned());
         }
-        let password = config.users.get(&user).ok_or_else(|| format!("{REFUSED} {}", self.name()))?;
-        let salt = self.hash(user.as_bytes());
+        let credential = self.credential(config, &user).ok_or_else(|| format!("{REFUSED} {}", self.name()))?;
         let nonce = format!("{theirs}{nonce:032x}");
-        let say = format!("r={nonce},s={},i={ITERATIONS}", BASE64.encode(&salt));
+        let say = format!("r={nonce},s={},i={}", BASE64.encode(&credential.salt), credential.iterations);
         let begun = Begun {
-            salted_password: self.salt(password, &salt),
+            salted_password: credential.salted_password,
             user,
             nonce,
             messages: format!("{bare},{say}"),

@@ -11,6 +11,7 @@ fn config() -> SaslConfig {
     SaslConfig {
         mechanisms: SaslMechanism::ALL.to_vec(),
         users: BTreeMap::from([("user".to_owned(), "pencil".to_owned()), ("a,b=c".to_owned(), "x".to_owned())]),
+        scram: BTreeMap::new(),
         tokens: BTreeMap::from([("secret".to_owned(), "robot".to_owned())]),
         session_lifetime: Some(Duration::from_secs(60)),
     }
