@@ -36,7 +36,7 @@ impl Client {
             .with_client_id(Some(StrBytes::from_static_str("wire")));
         let mut frame = BytesMut::new();
         header.encode(&mut frame, R::header_version(version)).unwrap();
-        request.encode(&mut frame, version).unwrap();
+        request.encode(&mut frame, version).unwrap_or_else(|error| panic!("API {} v{version}: {error}", R::KEY));
         self.send_raw(&frame).await;
         self.correlation_id
     }
