@@ -108,7 +108,10 @@ impl Admin {
             Target::Broker(broker) => Ok(Some(*broker)),
             Target::Controller => match client.cluster().controller() {
                 Some(controller) => Ok(Some(controller)),
-                None => Err(Error::broker(ErrorCode::NotController, ApiKey::Metadata, "the cluster")),
+                None => {
+                    let reason = "no broker has named it: check that a majority of the controllers runs".to_owned();
+                    Err(Error::Connect { broker: "the controller".to_owned(), phase: "metadata", reason })
+                }
             },
             Target::Group(group) => client.coordinator(CoordinatorKind::Group, group, deadline).await.map(Some),
             Target::Transaction(id) => client.coordinator(CoordinatorKind::Transaction, id, deadline).await.map(Some),
@@ -143,9 +146,17 @@ impl Admin {
     }
 
     /// Whether it is worth another try.
-    fn may_cure(&self, error: &Error) -> bool {
-        let is_quota = error.code() == Some(ErrorCode::ThrottlingQuotaExceeded);
-        error.remedy() != Remedy::GiveUp && (!is_quota || self.retry_on_quota_violation)
+    fn may_cure(&self, target: &Target, error: &Error) -> bool {
+        let may = match error.code() {
+            Some(ErrorCode::ThrottlingQuotaExceeded) => self.retry_on_quota_violation,
+            // A leader, or a coordinator that is to store a position, may not have heard of the topic yet. The controller
+            // knows which topics there are.
+            Some(ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId) => {
+                matches!(target, Target::Leader(_) | Target::Group(_))
+            }
+            _ => true,
+        };
+        may && error.remedy() != Remedy::GiveUp
     }
 
     /// A call with one result: again until it is there, fails for good, or `default.api.timeout.ms` has passed.
@@ -207,6 +218,7 @@ impl Admin {
         let mut rng = fastrand::Rng::new();
         let mut results = PerItem::new();
         let mut open: Vec<K> = Vec::new();
+        let mut earlier: HashMap<K, Error> = HashMap::new();
         for item in items {
             if !open.contains(&item) {
                 open.push(item);
@@ -217,7 +229,7 @@ impl Admin {
             let mut failed = Vec::new();
             for (item, result) in answers {
                 match result {
-                    Err(error) if self.may_cure(&error) => failed.push((item, error)),
+                    Err(error) if self.may_cure(&target_of(&item), &error) => failed.push((item, error)),
                     result => {
                         results.insert(item, result);
                     }
@@ -229,6 +241,11 @@ impl Admin {
             let delay = self.client.config().retry().delay(failures, &mut rng).max(throttle);
             if Instant::now() + delay >= deadline {
                 results.extend(failed.into_iter().map(|(item, last)| {
+                    // That there was no time left for the last attempt says less than what the one before met.
+                    let last = match earlier.remove(&item) {
+                        Some(earlier) if matches!(last, Error::Timeout { .. }) => earlier,
+                        _ => last,
+                    };
                     let what = format!("{api} of {item}");
                     (item, Err(Error::Timeout { what, after: started.elapsed(), last: Some(Box::new(last)) }))
                 }));
@@ -236,7 +253,8 @@ impl Admin {
             }
             for (item, error) in failed {
                 self.heed(&target_of(&item), &error);
-                open.push(item);
+                open.push(item.clone());
+                earlier.insert(item, error);
             }
             pause(delay).await;
         }

@@ -152,7 +152,7 @@ impl Admin {
         .await
     }
 
-    /// The tokens of these owners that we may see; `None`: of everyone.
+    /// The tokens that these own or may renew, as far as we may see them; `None`: of everyone.
     ///
     /// # Errors
     /// When no broker could be asked; [`Error::Misuse`] for a principal without a type; [`Error::Broker`].
