@@ -11,6 +11,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Request};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::config::ClientConfig;
 use crate::error::{Error, Remedy, Result};
 use crate::metadata::{Asked, ClusterSnapshot, LeaderHint, Metadata, Topic};
@@ -131,7 +132,7 @@ impl Client {
     pub(crate) async fn await_topic(&self, name: &str, may_create: bool, deadline: Instant) -> Result<Topic> {
         let mut changes = self.cluster_changes();
         self.retain_topic(name, may_create);
-        let started = Instant::now();
+        let started = clock::now();
         let mut asked = false;
         loop {
             let known = changes.borrow_and_update().topic(name).cloned();
@@ -150,7 +151,7 @@ impl Client {
                 () = self.inner().closed.cancelled() => return Err(closed()),
                 () = tokio::time::sleep_until(deadline.into()) => {
                     let what = format!("finding the topic {name}");
-                    return Err(Error::Timeout { what, after: started.elapsed(), last: error.map(Box::new) });
+                    return Err(Error::Timeout { what, after: clock::since(started), last: error.map(Box::new) });
                 }
             }
         }
@@ -258,7 +259,7 @@ impl Client {
         deadline: Instant,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T> {
-        let started = Instant::now();
+        let started = clock::now();
         let mut rng = fastrand::Rng::new();
         let mut last = None;
         for failures in 0.. {
@@ -272,12 +273,12 @@ impl Client {
                 self.refresh_metadata();
             }
             let delay = self.config().retry().delay(failures, &mut rng);
-            if Instant::now() + delay >= deadline {
+            if clock::now() + delay >= deadline {
                 break;
             }
             pause(delay).await;
         }
-        Err(Error::Timeout { what: what.to_owned(), after: started.elapsed(), last: last.map(Box::new) })
+        Err(Error::Timeout { what: what.to_owned(), after: clock::since(started), last: last.map(Box::new) })
     }
 
     /// The level of the cluster's transaction protocol; 2 and above is KIP-890 part 2.
@@ -287,7 +288,7 @@ impl Client {
 
     /// When a call that starts now has to be done by.
     pub(crate) fn api_deadline(&self) -> Instant {
-        Instant::now() + self.config().default_api_timeout
+        clock::now() + self.config().default_api_timeout
     }
 
     /// Closes the connections of all handles. What was not answered yet fails.
@@ -420,7 +421,7 @@ async fn keep_up_to_date(inner: Arc<Inner>) {
     let mut failures = 0;
     let mut failing_since: Option<Instant> = None;
     loop {
-        if failing_since.is_some_and(|since| since.elapsed() >= inner.config.metadata_recovery_rebootstrap_trigger)
+        if failing_since.is_some_and(|since| clock::since(since) >= inner.config.metadata_recovery_rebootstrap_trigger)
             && inner.config.metadata_recovery_rebootstrap
         {
             inner.rebootstrap("no metadata could be had for metadata.recovery.rebootstrap.trigger.ms");
@@ -444,7 +445,7 @@ async fn keep_up_to_date(inner: Arc<Inner>) {
         match refreshed {
             Ok(()) => (failures, failing_since) = (0, None),
             Err(error) => {
-                failing_since.get_or_insert_with(Instant::now);
+                failing_since.get_or_insert_with(clock::now);
                 if failures == 0 {
                     tracing::warn!(%error, "metadata cannot be refreshed");
                 }

@@ -58,6 +58,7 @@
 mod admin;
 mod backoff;
 mod client;
+mod clock;
 mod config;
 mod consumer;
 mod error;

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The drivers, by their paths under `src`.
-const DRIVERS: [&str; 36] = [
+const DRIVERS: [&str; 37] = [
     "admin/acls.rs",
     "admin/brokers.rs",
     "admin/call.rs",
@@ -27,6 +27,7 @@ const DRIVERS: [&str; 36] = [
     "admin/topics.rs",
     "admin/transactions.rs",
     "client.rs",
+    "clock.rs",
     "consumer/fetcher.rs",
     "consumer/mod.rs",
     "network/connection.rs",

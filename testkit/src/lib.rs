@@ -18,6 +18,7 @@ pub mod checker;
 #[cfg(feature = "docker")]
 pub mod kafka;
 mod proxy;
+mod simulation;
 
 pub use broker::{
     Access, Answer, ApiKey, Broker, BrokerBuilder, Cluster, ConnectionId, Denial, ErrorCode, Fault, KafkaVersion,
@@ -26,3 +27,4 @@ pub use broker::{
 pub use certificates::{Certificate, CertificateAuthority, CertificateError};
 pub use kafka_protocol;
 pub use proxy::{Direction, Link, Proxy, ProxyRule, ProxyRuleBuilder};
+pub use simulation::{Simulation, Weather};

@@ -11,6 +11,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Request};
 
 use super::{Admin, PerItem};
 use crate::client::CoordinatorKind;
+use crate::clock;
 use crate::error::{Error, Place, Remedy, Result};
 use crate::network::Lane;
 use crate::network::pool::pause;
@@ -213,7 +214,7 @@ impl Admin {
         K: Clone + Eq + Hash + Display,
         F: Future<Output = Result<Round<K, V>>>,
     {
-        let started = Instant::now();
+        let started = clock::now();
         let deadline = self.client.api_deadline();
         let mut rng = fastrand::Rng::new();
         let mut results = PerItem::new();
@@ -239,7 +240,7 @@ impl Admin {
                 break;
             }
             let delay = self.client.config().retry().delay(failures, &mut rng).max(throttle);
-            if Instant::now() + delay >= deadline {
+            if clock::now() + delay >= deadline {
                 results.extend(failed.into_iter().map(|(item, last)| {
                     // That there was no time left for the last attempt says less than what the one before met.
                     let last = match earlier.remove(&item) {
@@ -247,7 +248,7 @@ impl Admin {
                         _ => last,
                     };
                     let what = format!("{api} of {item}");
-                    (item, Err(Error::Timeout { what, after: started.elapsed(), last: Some(Box::new(last)) }))
+                    (item, Err(Error::Timeout { what, after: clock::since(started), last: Some(Box::new(last)) }))
                 }));
                 break;
             }

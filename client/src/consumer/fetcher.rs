@@ -16,6 +16,7 @@ use super::answer::{Answer, Moment, hint};
 use super::fetch_session::{FetchSession, SessionError, TOPIC_IDS_FROM, Wanted};
 use super::subscription::{BrokerPlan, Fetchable, LookupRemedy, SubscriptionState, list_offsets_remedy};
 use crate::admin::{Admin, ListedOffset, PerItem};
+use crate::clock;
 use crate::error::{Error, Remedy, Result};
 use crate::metadata::ClusterSnapshot;
 use crate::types::{BrokerId, TopicPartition};
@@ -63,7 +64,7 @@ impl Fetcher {
         let shared = Arc::clone(&self.shared);
         let mut changes = shared.client.cluster_changes();
         loop {
-            let look_again = self.pass(Instant::now());
+            let look_again = self.pass(clock::now());
             tokio::select! {
                 () = shared.stop.cancelled() => return self.close().await,
                 () = shared.wake.notified() => {}
@@ -219,7 +220,7 @@ impl Fetcher {
 
     fn moment(&self) -> Moment {
         let preference_age = self.shared.client.config().metadata_max_age;
-        Moment { now: Instant::now(), wall_ms: now_millis(), preference_age }
+        Moment { now: clock::now(), wall_ms: now_millis(), preference_age }
     }
 
     /// Leaves a broker alone for a moment.
@@ -241,9 +242,9 @@ impl Fetcher {
     /// Tells the application what it can do something about, and what has gone on for too long; once.
     fn failed(&mut self, broker: BrokerId, error: Error) {
         tracing::debug!(%error, %broker, "fetching failed");
-        let (since, told) = self.failing.entry(broker).or_insert_with(|| (Instant::now(), false));
+        let (since, told) = self.failing.entry(broker).or_insert_with(|| (clock::now(), false));
         let hopeless = error.remedy() == Remedy::GiveUp && error.code() != Some(ErrorCode::UnknownServerError);
-        let after = since.elapsed();
+        let after = clock::since(*since);
         if *told || !(hopeless || after >= self.shared.client.config().default_api_timeout) {
             return;
         }
@@ -290,7 +291,7 @@ impl Fetcher {
     }
 
     fn take_offsets(&self, asked: &[(TopicPartition, u64)], found: &PerItem<TopicPartition, ListedOffset>) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut state = self.shared.lock();
         let mut stale = false;
         for (partition, stamp) in asked {

@@ -16,7 +16,7 @@ mod testing;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use self::completed_fetch::ReadOptions;
 use self::fetcher::Fetcher;
 use self::subscription::SubscriptionState;
 use crate::client::Client;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::network::Lane;
 use crate::properties::warn;
@@ -208,7 +209,7 @@ impl Consumer {
     /// [`Error::CorruptRecords`] for a batch that cannot be read: the position stays in front of it.
     /// [`Error::OffsetOutOfRange`] without a reset policy. [`Error::Broker`] when a topic may not be read.
     pub async fn poll(&self, timeout: Duration) -> Result<ConsumerRecords> {
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::now() + timeout;
         let shared = &self.shared;
         let _turn = shared.polling.lock().await;
         if shared.yields.swap(false, Ordering::Relaxed) {
@@ -274,7 +275,7 @@ impl Consumer {
                 Err(fault) => {
                     let (offset, reason) = (fault.offset, fault.error.to_string());
                     let error = Error::CorruptRecords { topic_partition: topic_partition.clone(), offset, reason };
-                    state.corrupt(Instant::now(), &topic_partition, fetch.stamp, error);
+                    state.corrupt(clock::now(), &topic_partition, fetch.stamp, error);
                     freed = true;
                     break;
                 }

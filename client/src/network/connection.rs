@@ -17,6 +17,7 @@ use super::dial::Stream;
 use super::login::Login;
 use super::task::Task;
 use super::throttle;
+use crate::clock;
 use crate::error::{Error, Place, Result};
 use crate::types::BrokerId;
 
@@ -212,7 +213,7 @@ impl Shared {
 
     /// Nothing more is written for so long.
     pub(super) fn mute(&self, throttle: Duration) {
-        let until = Instant::now() + throttle;
+        let until = clock::now() + throttle;
         let mut state = self.lock();
         state.muted_until = state.muted_until.max(Some(until));
     }

@@ -14,6 +14,7 @@ use super::addresses::Addresses;
 use super::connection::{Connection, Settings};
 use super::handshake::Identity;
 use super::open::{NotOpened, Opened, Opener, Target};
+use crate::clock;
 use crate::config::{ClientConfig, split_address};
 use crate::error::{Error, Result};
 use crate::types::BrokerId;
@@ -111,7 +112,7 @@ impl Pool {
 
     /// Whether `broker` is being left alone after failures.
     pub(crate) fn is_backing_off(&self, broker: BrokerId) -> bool {
-        self.lock().peers.get(&broker).and_then(|p| p.health.not_before).is_some_and(|t| t > Instant::now())
+        self.lock().peers.get(&broker).and_then(|p| p.health.not_before).is_some_and(|t| t > clock::now())
     }
 
     /// Whether the name of `broker` has addresses that were not tried in this round.
@@ -211,7 +212,7 @@ impl Pool {
             Err(error) => {
                 let delay = self.config.reconnect().delay(health.failures, &mut fastrand::Rng::new());
                 health.failures += 1;
-                health.not_before = Some(Instant::now() + delay);
+                health.not_before = Some(clock::now() + delay);
                 health.last_error = Some(error.clone());
                 tracing::debug!(%broker, failures = health.failures, %error, "cannot connect");
             }

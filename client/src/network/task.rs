@@ -18,6 +18,7 @@ use super::in_flight::{InFlight, Waiting};
 use super::login::{self, Login};
 use super::session::Session;
 use super::throttle;
+use crate::clock;
 
 pub(super) struct Task {
     shared: Arc<Shared>,
@@ -45,7 +46,7 @@ const SLICES: usize = 32;
 impl Task {
     pub(super) fn new(shared: Arc<Shared>, stream: Box<dyn Stream>, settings: Settings) -> Self {
         let (reader, writer) = tokio::io::split(stream);
-        let now = Instant::now();
+        let now = clock::now();
         let (login, session) = match settings.session {
             Some((login, host, lifetime)) => (Some((login, host)), Some(Session::new(renewal(now, lifetime)))),
             None => (None, None),
@@ -115,13 +116,13 @@ impl Task {
         if state.queue.is_empty() {
             return Ok(());
         }
-        if let Some(until) = state.muted_until.filter(|until| *until > Instant::now()) {
+        if let Some(until) = state.muted_until.filter(|until| *until > clock::now()) {
             self.unmute = Some(until);
             return Ok(());
         }
         state.muted_until = None;
         if let Some(session) = &mut self.session {
-            if session.is_due(Instant::now()) {
+            if session.is_due(clock::now()) {
                 session.work(reauthenticate(&self.shared, self.login.as_ref()));
             }
             if session.holds_back() {
@@ -158,7 +159,7 @@ impl Task {
             Next::Done { lifetime } => {
                 tracing::debug!(address = %self.shared.address, ?lifetime, "authenticated again");
                 match lifetime {
-                    Some(lifetime) => session.renewed(renewal(Instant::now(), lifetime)),
+                    Some(lifetime) => session.renewed(renewal(clock::now(), lifetime)),
                     None => self.session = None,
                 }
             }
@@ -167,7 +168,7 @@ impl Task {
     }
 
     fn on_read(&mut self) -> Result<(), String> {
-        self.last_activity = Instant::now();
+        self.last_activity = clock::now();
         while let Some(frame) = self.frames.next_frame().map_err(|e| e.to_string())? {
             let Some(correlation_id) = frame.first_chunk::<4>().map(|id| i32::from_be_bytes(*id)) else {
                 return Err("the broker sent an answer without a header".to_owned());
@@ -205,7 +206,7 @@ impl Task {
         if n == 0 {
             return;
         }
-        self.last_activity = Instant::now();
+        self.last_activity = clock::now();
         let mut left = n;
         while let Some(segment) = self.segments.front_mut() {
             if left < segment.len() {
@@ -257,7 +258,7 @@ impl Task {
     }
 
     fn on_timer(&self) -> Result<(), String> {
-        let now = Instant::now();
+        let now = clock::now();
         if self.in_flight.deadline().is_some_and(|at| at <= now) {
             return Err(format!("no answer came within {:?} (request.timeout.ms)", self.shared.request_timeout));
         }

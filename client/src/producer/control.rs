@@ -2,7 +2,6 @@
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use ottla_protocol::messages::add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnTopic};
 use ottla_protocol::messages::end_txn::EndTxnRequest;
@@ -12,6 +11,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use super::accumulator::PartitionKey;
 use super::transaction::{ControlRequest, ControlResponse};
 use crate::client::{Client, CoordinatorKind};
+use crate::clock;
 use crate::error::{Error, Place, Result};
 use crate::network::Lane;
 use crate::types::{ProducerIdAndEpoch, TopicPartition};
@@ -136,7 +136,7 @@ async fn add_partitions(
 }
 
 async fn coordinator(client: &Client, transactional_id: &str) -> Result<crate::types::BrokerId> {
-    let deadline = Instant::now() + client.config().request_timeout;
+    let deadline = clock::now() + client.config().request_timeout;
     client.coordinator(CoordinatorKind::Transaction, transactional_id, deadline).await
 }
 

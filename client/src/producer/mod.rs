@@ -28,6 +28,7 @@ use self::sender::Sender;
 use self::sequence::Mode;
 use self::transaction::TransactionManager;
 use crate::client::Client;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::properties::warn;
 use crate::types::TopicPartition;
@@ -186,11 +187,11 @@ impl Producer {
             return Err(too_large(record, size, &shared.config));
         }
         let timestamp = record.timestamp.unwrap_or_else(now_millis);
-        shared.lock().accumulator.append(Instant::now, timestamp, record, ticket)
+        shared.lock().accumulator.append(clock::now, timestamp, record, ticket)
     }
 
     async fn send_later(&self, record: &ProducerRecord<'_>) -> Result<Delivery> {
-        let deadline = Instant::now() + self.0.shared.config.max_block;
+        let deadline = clock::now() + self.0.shared.config.max_block;
         loop {
             match self.append(record, None)? {
                 Appended::Done { delivery, .. } => {
@@ -277,7 +278,7 @@ impl Producer {
     /// # Errors
     /// [`Error::Timeout`].
     pub async fn partitions_for(&self, topic: &str) -> Result<Vec<TopicPartition>> {
-        let deadline = Instant::now() + self.0.shared.config.max_block;
+        let deadline = clock::now() + self.0.shared.config.max_block;
         let topic = self.0.shared.client.await_topic(topic, true, deadline).await?;
         Ok(topic.partitions.iter().map(|p| TopicPartition::new(Arc::clone(&topic.name), p.index)).collect())
     }
@@ -288,7 +289,7 @@ impl Producer {
     /// [`Error::Timeout`] when something was left.
     pub async fn close(self, timeout: Duration) -> Result<()> {
         let shared = &self.0.shared;
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::now() + timeout;
         {
             let mut state = shared.lock();
             state.accumulator.gate = Gate::Shut(closed());
@@ -314,7 +315,7 @@ impl Shared {
         what: impl Fn() -> String,
         mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T> {
-        let started = Instant::now();
+        let started = clock::now();
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -328,7 +329,7 @@ impl Shared {
             }
             if tokio::time::timeout_at(deadline.into(), changed).await.is_err() {
                 let last = self.lock().transactions.as_ref().and_then(|t| t.last_error().cloned()).map(Box::new);
-                return Err(Error::Timeout { what: what(), after: started.elapsed(), last });
+                return Err(Error::Timeout { what: what(), after: clock::since(started), last });
             }
         }
     }
@@ -336,7 +337,7 @@ impl Shared {
     pub(crate) async fn wait_for_ever<T>(&self, condition: impl FnMut() -> Option<T>) -> Result<T> {
         // Every batch has its delivery timeout: that is the limit.
         const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-        self.wait(Instant::now() + YEAR, || "waiting for the outcome of every record".to_owned(), condition).await
+        self.wait(clock::now() + YEAR, || "waiting for the outcome of every record".to_owned(), condition).await
     }
 }
 

@@ -8,6 +8,7 @@ use ottla_protocol::ErrorCode;
 use super::control;
 use crate::admin::TransactionDescription;
 use crate::client::{Client, CoordinatorKind};
+use crate::clock;
 use crate::error::{Error, Remedy, Result};
 use crate::network::pool::pause;
 use crate::types::{ProducerIdAndEpoch, TopicPartition};
@@ -108,7 +109,7 @@ impl ResumedTransaction {
     async fn end(&self, commit: bool, deadline: Instant) -> Result<EndOutcome> {
         let PreparedTransaction { transactional_id, producer_id, producer_epoch, end_txn_version, .. } = &self.prepared;
         let id = ProducerIdAndEpoch { producer_id: *producer_id, epoch: *producer_epoch };
-        let started = Instant::now();
+        let started = clock::now();
         let mut rng = fastrand::Rng::new();
         let mut failures = 0;
         loop {
@@ -133,7 +134,7 @@ impl ResumedTransaction {
             }
             let delay = self.client.config().retry().delay(failures, &mut rng);
             failures += 1;
-            if Instant::now() + delay >= deadline {
+            if clock::now() + delay >= deadline {
                 return Err(self.out_of_time(started, Some(error)));
             }
             pause(delay).await;
@@ -142,7 +143,7 @@ impl ResumedTransaction {
 
     fn out_of_time(&self, started: Instant, last: Option<Error>) -> Error {
         let what = format!("ending the transaction of {}", self.prepared.transactional_id);
-        Error::Timeout { what, after: started.elapsed(), last: last.map(Box::new) }
+        Error::Timeout { what, after: clock::since(started), last: last.map(Box::new) }
     }
 
     async fn describe(&self, deadline: Instant) -> Option<TransactionDescription> {

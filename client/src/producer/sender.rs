@@ -19,6 +19,7 @@ use super::sequence::Mode;
 use super::transaction::{ControlKind, ControlResponse, TransactionVersion};
 use super::{Acks, Shared, control, produce};
 use crate::client::CoordinatorKind;
+use crate::clock;
 use crate::error::{Error, Remedy, Result};
 use crate::network::Lane;
 use crate::network::connection::Connection;
@@ -73,7 +74,7 @@ impl Sender {
         let shared = Arc::clone(&self.shared);
         let mut cluster = shared.client.cluster_changes();
         loop {
-            let next = self.pass(Instant::now());
+            let next = self.pass(clock::now());
             tokio::select! {
                 () = shared.stop.cancelled() => break,
                 () = shared.wake.notified() => {}
@@ -199,7 +200,7 @@ impl Sender {
     }
 
     fn take_in(&mut self, done: Done) {
-        let now = Instant::now();
+        let now = clock::now();
         match done {
             Done::Dialed(broker) => {
                 self.dialing.remove(&broker);

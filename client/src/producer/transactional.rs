@@ -7,6 +7,7 @@ use super::delivery::Delivery;
 use super::transaction::{Phase, TransactionManager};
 use super::{PreparedTransaction, Producer, ProducerConfig, ProducerRecord, now_millis};
 use crate::client::Client;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::types::ProducerIdAndEpoch;
 
@@ -198,7 +199,7 @@ impl TransactionalProducer {
     /// # Errors
     /// [`Error::Timeout`] when the abort did not succeed in time: the broker aborts the transaction at its timeout.
     pub async fn close(self, timeout: Duration) -> Result<()> {
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::now() + timeout;
         if self.call(TransactionManager::abort).is_ok() {
             let ended = |manager: &TransactionManager| match manager.phase() {
                 Phase::Aborting => None,
@@ -206,7 +207,7 @@ impl TransactionalProducer {
             };
             self.wait_for_phase_until(deadline, "abort_transaction", ended).await?;
         }
-        self.producer.close(deadline.saturating_duration_since(Instant::now())).await
+        self.producer.close(deadline.saturating_duration_since(clock::now())).await
     }
 
     fn call(&self, call: impl FnOnce(&mut TransactionManager) -> Result<()>) -> Result<()> {
@@ -226,7 +227,7 @@ impl TransactionalProducer {
         what: &str,
         ended: impl Fn(&TransactionManager) -> Option<Result<T>>,
     ) -> Result<T> {
-        let deadline = Instant::now() + self.producer.shared().config.max_block;
+        let deadline = clock::now() + self.producer.shared().config.max_block;
         self.wait_for_phase_until(deadline, what, ended).await
     }
 
