@@ -84,10 +84,10 @@ pub struct ClientConfig {
     /// `metadata.max.idle.ms`: a topic that no record was sent to for so long is no longer kept up to date. At least 5 s.
     /// Default: 300 s. Has no effect yet.
     pub metadata_max_idle: Duration,
-    /// `client.dns.lookup`: which addresses of a name are tried. Default: all.
+    /// `client.dns.lookup`: which addresses of a name are tried. Default: all. The other value has no effect yet.
     pub client_dns_lookup: DnsLookup,
     /// `bootstrap.resolve.timeout.ms`: how long the names of the bootstrap servers may not resolve (KIP-909). Default: 0,
-    /// the first failed round is the error of the first call.
+    /// the first failed round is the error of the first call. Has no effect yet.
     pub bootstrap_resolve_timeout: Duration,
     /// `enable.metrics.push`: send metrics to the brokers (KIP-714). Default: false, and not Kafka's true; true is refused,
     /// as it cannot be done yet.

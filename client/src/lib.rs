@@ -76,8 +76,8 @@ pub use admin::{
     FinalizedFeature, GroupDescription, GroupFilter, GroupListing, GroupMember, ListedOffset, LogDir, MemberToRemove,
     NewPartitions, NewTopic, OffsetSpec, OngoingReassignment, PatternType, PerItem, ProducerState, QuorumDescription,
     QuorumReplica, QuotaEntity, QuotaFilter, QuotaMatch, Replica, ReplicaOnDisk, ScramCredential, ScramMechanism,
-    ShareGroupDescription, ShareGroupMember, ShareGroupOffset, TopicDetails, TopicPartitionDetails,
-    TransactionDescription, TransactionListing,
+    ShareGroupDescription, ShareGroupMember, ShareGroupOffset, StreamsGroupDescription, StreamsGroupMember,
+    StreamsTasks, TopicDetails, TopicPartitionDetails, TransactionDescription, TransactionListing, VoterEndpoint,
 };
 pub use client::Client;
 pub use config::{ClientConfig, DnsLookup, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig, TlsVersion};

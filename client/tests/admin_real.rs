@@ -73,6 +73,7 @@ async fn all_subjects(kafka: &Kafka, sasl: Option<String>) {
     subjects!(world:
         topics partitions records offsets group_offsets groups share_groups transactions hanging_transactions acls scram
         quotas configs log_dirs cluster features elections reassignments delegation_tokens brokers
+        raft_voters streams_groups
     );
 }
 
@@ -665,8 +666,32 @@ async fn delegation_tokens(w: &World) {
 
 async fn brokers(w: &World) {
     if !w.is_new {
+        unsupported(w.admin.unregister_controller(BrokerId(99)).await);
         return unsupported(w.admin.unregister_broker(BrokerId(99)).await);
     }
     let refused = code(w.admin.unregister_broker(BrokerId(99)).await);
     assert_eq!(refused, ErrorCode::BrokerIdNotRegistered);
+    let refused = code(w.admin.unregister_controller(BrokerId(99)).await);
+    assert_eq!(refused, ErrorCode::ControllerIdNotRegistered);
+}
+
+async fn raft_voters(w: &World) {
+    let endpoint = VoterEndpoint { listener: "CONTROLLER".into(), host: "localhost".into(), port: 1 };
+    if !w.is_new {
+        unsupported(w.admin.remove_raft_voter(BrokerId(99), uuid::Uuid::from_u128(1)).await);
+        return unsupported(w.admin.add_raft_voter(BrokerId(99), uuid::Uuid::from_u128(1), &[endpoint]).await);
+    }
+    // The voters of this cluster are in its files: they cannot be changed.
+    let refused = code(w.admin.add_raft_voter(BrokerId(99), uuid::Uuid::from_u128(1), &[endpoint]).await);
+    assert_eq!(refused, ErrorCode::UnsupportedVersion);
+    let refused = code(w.admin.remove_raft_voter(BrokerId(99), uuid::Uuid::from_u128(1)).await);
+    assert_eq!(refused, ErrorCode::UnsupportedVersion);
+}
+
+async fn streams_groups(w: &World) {
+    if !w.is_new {
+        return unsupported(w.admin.describe_streams_groups(&["s"]).await);
+    }
+    let mut described = w.admin.describe_streams_groups(&["no-such-group"]).await.unwrap();
+    assert_eq!(code(described.remove("no-such-group").unwrap()), ErrorCode::GroupIdNotFound);
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The drivers, by their paths under `src`.
-const DRIVERS: [&str; 37] = [
+const DRIVERS: [&str; 39] = [
     "admin/acls.rs",
     "admin/brokers.rs",
     "admin/call.rs",
@@ -20,10 +20,12 @@ const DRIVERS: [&str; 37] = [
     "admin/partitions.rs",
     "admin/producers.rs",
     "admin/quotas.rs",
+    "admin/raft_voters.rs",
     "admin/reassignments.rs",
     "admin/records.rs",
     "admin/scram.rs",
     "admin/share_groups.rs",
+    "admin/streams_groups.rs",
     "admin/topics.rs",
     "admin/transactions.rs",
     "client.rs",

@@ -107,9 +107,13 @@ api_keys! {
     ShareGroupDescribe = 77, flexible 0+;
     ShareFetch = 78, flexible 0+;
     ShareAcknowledge = 79, flexible 0+;
+    AddRaftVoter = 80, flexible 0+;
+    RemoveRaftVoter = 81, flexible 0+;
+    StreamsGroupDescribe = 89, flexible 0+;
     DescribeShareGroupOffsets = 90, flexible 0+;
     AlterShareGroupOffsets = 91, flexible 0+;
     DeleteShareGroupOffsets = 92, flexible 0+;
+    UnregisterController = 94, flexible 0+;
 }
 
 impl fmt::Display for ApiKey {

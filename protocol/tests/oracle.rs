@@ -48,6 +48,7 @@ macro_rules! theirs {
 theirs! { newest from kafka_protocol:
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse,
     AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    AddRaftVoterRequest, AddRaftVoterResponse,
     AlterClientQuotasRequest, AlterClientQuotasResponse,
     AlterConfigsRequest, AlterConfigsResponse,
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
@@ -102,6 +103,7 @@ theirs! { newest from kafka_protocol:
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     ProduceRequest, ProduceResponse,
     PushTelemetryRequest, PushTelemetryResponse,
+    RemoveRaftVoterRequest, RemoveRaftVoterResponse,
     RenewDelegationTokenRequest, RenewDelegationTokenResponse,
     SaslAuthenticateRequest, SaslAuthenticateResponse,
     SaslHandshakeRequest, SaslHandshakeResponse,
@@ -219,11 +221,12 @@ fn all_but_the_newest_versions_have_an_oracle() {
             }
         }
     }
-    // Newer than kafka-protocol 0.18, or early access (version 0 of the share groups), which 0.15.1 has not.
+    // Newer than kafka-protocol 0.18, early access (version 0 of the share groups), or groups of streams, which it has not.
     assert_eq!(alone, UNSHARED);
 }
 
 const UNSHARED: &[&str] = &[
+    "AddRaftVoter 1",
     "ApiVersions 5",
     "DeleteGroups 3",
     "DescribeLogDirs 5",
@@ -237,7 +240,10 @@ const UNSHARED: &[&str] = &[
     "ShareFetch 2",
     "ShareGroupDescribe 0",
     "ShareGroupHeartbeat 0",
+    "StreamsGroupDescribe 0",
+    "StreamsGroupDescribe 1",
     "TxnOffsetCommit 6",
+    "UnregisterController 0",
     "WriteTxnMarkers 2",
 ];
 

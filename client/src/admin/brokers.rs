@@ -1,8 +1,9 @@
-//! Taking brokers out of a cluster.
+//! Taking brokers and controllers out of a cluster.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::unregister_broker::UnregisterBrokerRequest;
+use ottla_protocol::messages::unregister_controller::UnregisterControllerRequest;
 
 use super::Admin;
 use super::call::{Target, outcome};
@@ -27,6 +28,20 @@ impl Admin {
         self.once("UnregisterBroker", Target::Controller, |node| async move {
             let (response, at) = self.send(node, None, |_| UnregisterBrokerRequest { broker_id: broker.0 }).await?;
             outcome(response.error_code, ApiKey::UnregisterBroker, subject, response.error_message, &at)
+        })
+        .await
+    }
+    /// Makes the cluster forget a controller that is gone for good. Brokers 4.4 and newer.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion); when the controller could not be asked;
+    /// [`Error::Broker`](crate::Error::Broker), such as `CONTROLLER_ID_NOT_REGISTERED`.
+    pub async fn unregister_controller(&self, controller: BrokerId) -> Result<()> {
+        let subject = &format!("controller {controller}");
+        let request = &UnregisterControllerRequest { controller_id: controller.0 };
+        self.once("UnregisterController", Target::Controller, |node| async move {
+            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+            outcome(response.error_code, ApiKey::UnregisterController, subject, response.error_message, &at)
         })
         .await
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::completed_fetch::{CompletedFetch, FetchPosition};
 use super::fetch_session::Wanted;
 use super::subscription::{FetchRemedy, Fetchable, SubscriptionState, fetch_remedy};
-use crate::error::Error;
+use crate::error::{Error, Place};
 use crate::metadata::LeaderHint;
 use crate::types::BrokerId;
 
@@ -21,6 +21,8 @@ pub(crate) struct Answer {
     topic_id: Uuid,
     broker: BrokerId,
     outcome: Outcome,
+    /// Who refused, and in which version.
+    at: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -49,7 +51,15 @@ impl Answer {
     pub(crate) fn new(wanted: Wanted, broker: BrokerId, data: PartitionData) -> Self {
         let Wanted { fetch, topic_id, .. } = wanted;
         let outcome = Outcome::of(&fetch, data);
-        Self { fetch, topic_id, broker, outcome }
+        Self { fetch, topic_id, broker, outcome, at: None }
+    }
+
+    /// With who answered, for the texts of errors.
+    pub(crate) fn from(mut self, at: &Place) -> Self {
+        if matches!(self.outcome, Outcome::Refused(_)) {
+            self.at = Some(at.clone());
+        }
+        self
     }
 
     /// Takes it in. Whether metadata may be out of date.
@@ -84,6 +94,10 @@ impl Answer {
                     FetchRemedy::Reset => state.out_of_range(topic_partition, *stamp, from.offset, moment.wall_ms),
                     FetchRemedy::Report => {
                         let error = Error::broker(code, ApiKey::Fetch, topic_partition);
+                        let error = match &self.at {
+                            Some(at) => error.at(at),
+                            None => error,
+                        };
                         state.report(moment.now, topic_partition, *stamp, error);
                     }
                 }

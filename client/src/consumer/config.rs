@@ -63,6 +63,9 @@ impl PartitionAssignor {
 }
 
 /// What a consumer reads, and how much of it at once. Every field is Kafka's setting of that name.
+///
+/// Consumers read by assignment so far: the settings of membership (`group_instance_id` to `auto_commit_interval`, and
+/// `exclude_internal_topics`) are read and checked, and have no effect yet. Nothing is committed by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerConfig {

@@ -17,7 +17,7 @@ use super::fetch_session::{FetchSession, SessionError, TOPIC_IDS_FROM, Wanted};
 use super::subscription::{BrokerPlan, Fetchable, LookupRemedy, SubscriptionState, list_offsets_remedy};
 use crate::admin::{Admin, ListedOffset, PerItem};
 use crate::clock;
-use crate::error::{Error, Remedy, Result};
+use crate::error::{Error, Place, Remedy, Result};
 use crate::metadata::ClusterSnapshot;
 use crate::types::{BrokerId, TopicPartition};
 
@@ -41,7 +41,7 @@ pub(crate) struct Fetcher {
 }
 
 enum Done {
-    Fetched(BrokerId, Vec<Fetchable>, Result<FetchResponse>),
+    Fetched(BrokerId, Vec<Fetchable>, Result<(FetchResponse, Place)>),
     LookedUp(Vec<(TopicPartition, u64)>, PerItem<TopicPartition, ListedOffset>),
     /// A broker may be asked again; or there is no connection to it.
     Rested(BrokerId, Option<Error>),
@@ -143,13 +143,15 @@ impl Fetcher {
                 ..Default::default()
             };
             self.sessions.entry(broker).or_default().ask(wanted, version, &mut request);
-            connection.send(&request, version)
+            Ok((connection.send(&request, version)?, connection.place(version)))
         });
         for fetch in &fetches {
             state.asked(&fetch.topic_partition, broker);
         }
         self.tasks.push(match sent {
-            Ok(reply) => Box::pin(async move { Done::Fetched(broker, fetches, reply.await) }),
+            Ok((reply, at)) => {
+                Box::pin(async move { Done::Fetched(broker, fetches, reply.await.map(|response| (response, at))) })
+            }
             Err(error) => Box::pin(std::future::ready(Done::Fetched(broker, fetches, Err(error)))),
         });
     }
@@ -168,14 +170,14 @@ impl Fetcher {
                     fetches.retain(|fetch| state.answered(&fetch.topic_partition, broker));
                 }
                 match answer {
-                    Ok(response) => self.take_data(broker, &fetches, response),
+                    Ok((response, at)) => self.take_data(broker, &fetches, response, &at),
                     Err(error) => self.take_failure(broker, error),
                 }
             }
         }
     }
 
-    fn take_data(&mut self, broker: BrokerId, fetches: &[Fetchable], mut response: FetchResponse) {
+    fn take_data(&mut self, broker: BrokerId, fetches: &[Fetchable], mut response: FetchResponse, at: &Place) {
         self.busy.remove(&broker);
         let session = self.sessions.entry(broker).or_default();
         let endpoints = std::mem::take(&mut response.node_endpoints);
@@ -188,7 +190,7 @@ impl Fetcher {
         for (wanted, data) in answered {
             if current.contains(&wanted.fetch.topic_partition) {
                 hints.extend(hint(&wanted.fetch, &data, &endpoints));
-                answers.push(Answer::new(wanted, broker, data));
+                answers.push(Answer::new(wanted, broker, data).from(at));
             }
         }
         let knows_better = !hints.is_empty() && self.shared.client.apply_leader_hints(&hints);

@@ -103,6 +103,10 @@ impl State {
             return false;
         }
         let error = Error::broker(answer.code, ApiKey::Produce, batch.topic_partition()).message(answer.message);
+        let error = match &answer.at {
+            Some(at) => error.at(at),
+            None => error,
+        };
         let refusal = Refusal { code: answer.code, log_start_offset: answer.log_start_offset };
         let disposition = match self.accumulator.queue(batch.key) {
             Some(queue) => queue.sequence.disposition(&batch, refusal, self.settings.mode),

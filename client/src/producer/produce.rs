@@ -9,6 +9,7 @@ use ottla_protocol::messages::produce::{
 use ottla_protocol::record::Records;
 
 use super::batch::ProducerBatch;
+use crate::error::Place;
 use crate::metadata::LeaderHint;
 use crate::types::{BrokerId, TopicPartition};
 
@@ -20,6 +21,8 @@ pub(crate) struct PartitionAnswer {
     pub(crate) log_append_time: Option<i64>,
     pub(crate) log_start_offset: i64,
     pub(crate) message: Option<String>,
+    /// Who said so; none for a request that is not answered.
+    pub(crate) at: Option<Place>,
 }
 
 /// The request for these batches.
@@ -85,5 +88,6 @@ fn answer(partition: PartitionProduceResponse) -> PartitionAnswer {
         log_append_time: Some(partition.log_append_time_ms).filter(|time| *time >= 0),
         log_start_offset: partition.log_start_offset,
         message,
+        at: None,
     }
 }

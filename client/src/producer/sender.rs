@@ -20,7 +20,7 @@ use super::transaction::{ControlKind, ControlResponse, TransactionVersion};
 use super::{Acks, Shared, control, produce};
 use crate::client::CoordinatorKind;
 use crate::clock;
-use crate::error::{Error, Remedy, Result};
+use crate::error::{Error, Place, Remedy, Result};
 use crate::network::Lane;
 use crate::network::connection::Connection;
 use crate::types::{BrokerId, ProducerIdAndEpoch};
@@ -51,7 +51,7 @@ enum IdRequest {
 /// Something that ended.
 enum Done {
     Dialed(BrokerId),
-    Produced(Option<BrokerId>, Vec<ProducerBatch>, Result<Option<ProduceResponse>>),
+    Produced(Option<BrokerId>, Vec<ProducerBatch>, Result<Answered>),
     ProducerId(Result<ProducerIdAndEpoch>),
     Control(ControlKind, Result<ControlResponse>),
 }
@@ -216,12 +216,16 @@ impl Sender {
         }
     }
 
-    fn take_in_batches(&self, now: Instant, batches: Vec<ProducerBatch>, answer: Result<Option<ProduceResponse>>) {
+    fn take_in_batches(&self, now: Instant, batches: Vec<ProducerBatch>, answer: Result<Answered>) {
         let client = &self.shared.client;
         match answer {
             Ok(response) => {
+                let (response, at) = response.unzip();
                 let is_answered = response.is_some();
                 let (mut answers, hints) = response.map(produce::answers).unwrap_or_default();
+                for refusal in answers.values_mut().filter(|answer| answer.code != ErrorCode::None) {
+                    refusal.at.clone_from(&at);
+                }
                 let moved = !hints.is_empty() && client.apply_leader_hints(&hints);
                 let cluster = client.cluster();
                 let mut state = self.shared.lock();
@@ -231,7 +235,7 @@ impl Sender {
                     let key = (batch.topic_partition().topic.to_string(), batch.topic_partition().partition);
                     match answers.remove(&key) {
                         Some(answer) => stale |= state.answered(now, batch, answer, moved),
-                        None if is_answered => state.unanswered(now, batch, left_out(client)),
+                        None if is_answered => state.unanswered(now, batch, left_out(at.as_ref())),
                         None => stale |= state.answered(now, batch, WRITTEN, moved),
                     }
                 }
@@ -342,9 +346,13 @@ const WRITTEN: PartitionAnswer = PartitionAnswer {
     log_append_time: None,
     log_start_offset: -1,
     message: None,
+    at: None,
 };
 
-type Answer = BoxFuture<'static, Result<Option<ProduceResponse>>>;
+/// What was answered, and where; none for a request without an answer.
+type Answered = Option<(ProduceResponse, Place)>;
+
+type Answer = BoxFuture<'static, Result<Answered>>;
 
 fn hand_over(connection: &Connection, request: &ProduceRequest, cap: i16, acks: Acks) -> Result<Answer> {
     let version = connection.choose::<ProduceRequest>(Some(cap))?;
@@ -353,14 +361,15 @@ fn hand_over(connection: &Connection, request: &ProduceRequest, cap: i16, acks: 
         return Ok(Box::pin(async move { written.await.map(|()| None) }));
     }
     let reply = connection.send(request, version)?;
-    Ok(Box::pin(async move { reply.await.map(Some) }))
+    let at = connection.place(version);
+    Ok(Box::pin(async move { reply.await.map(|response| Some((response, at))) }))
 }
 
 /// The broker answered for other partitions than we asked for.
-fn left_out(client: &crate::client::Client) -> Error {
-    let broker = client.config().bootstrap_servers.join(",");
+fn left_out(at: Option<&Place>) -> Error {
+    let (broker, version) = at.map(|at| (at.broker.clone(), at.version)).unwrap_or_default();
     let reason = "a partition of the request is missing in it".to_owned();
-    Error::Malformed { broker: format!("a broker of {broker}"), api: ApiKey::Produce, version: -1, reason }
+    Error::Malformed { broker, api: ApiKey::Produce, version, reason }
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -178,6 +178,10 @@ any! {
     SyncGroup(SyncGroupRequest),
     TxnOffsetCommit(TxnOffsetCommitRequest),
     UnregisterBroker(UnregisterBrokerRequest),
+    AddRaftVoter(AddRaftVoterRequest),
+    RemoveRaftVoter(RemoveRaftVoterRequest),
+    StreamsGroupDescribe(StreamsGroupDescribeRequest),
+    UnregisterController(UnregisterControllerRequest),
     UpdateFeatures(UpdateFeaturesRequest),
     WriteTxnMarkers(WriteTxnMarkersRequest),
 }

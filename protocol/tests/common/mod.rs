@@ -92,6 +92,7 @@ pub(crate) fn apis() -> Vec<Api> {
     apis![
         AddOffsetsToTxnRequest,
         AddPartitionsToTxnRequest,
+        AddRaftVoterRequest,
         AlterClientQuotasRequest,
         AlterConfigsRequest,
         AlterPartitionReassignmentsRequest,
@@ -146,6 +147,7 @@ pub(crate) fn apis() -> Vec<Api> {
         OffsetForLeaderEpochRequest,
         ProduceRequest,
         PushTelemetryRequest,
+        RemoveRaftVoterRequest,
         RenewDelegationTokenRequest,
         SaslAuthenticateRequest,
         SaslHandshakeRequest,
@@ -153,9 +155,11 @@ pub(crate) fn apis() -> Vec<Api> {
         ShareFetchRequest,
         ShareGroupDescribeRequest,
         ShareGroupHeartbeatRequest,
+        StreamsGroupDescribeRequest,
         SyncGroupRequest,
         TxnOffsetCommitRequest,
         UnregisterBrokerRequest,
+        UnregisterControllerRequest,
         UpdateFeaturesRequest,
         WriteTxnMarkersRequest,
     ]

@@ -1,0 +1,76 @@
+//! What a refusal says: which request in which version, about what, at which broker, and what to do.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+use std::time::Duration;
+
+use ottla_client::{
+    Certainty, Client, ClientConfig, Consumer, ConsumerConfig, Error, Producer, ProducerConfig, ProducerRecord,
+    StartOffset, TopicPartition, TransactionalProducer,
+};
+use ottla_testkit::{ApiKey, Broker, ErrorCode as Code};
+
+async fn cluster() -> (Broker, Client) {
+    let broker = Broker::builder().topic("orders", 1).start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    (broker, client)
+}
+
+/// The text with what differs from run to run left out.
+fn plain(error: &Error, broker: &Broker) -> String {
+    let text = error.to_string().replace(&broker.bootstrap(), "HOST:PORT");
+    let mut words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+    for word in &mut words {
+        let is_version = word.strip_prefix('v').is_some_and(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()));
+        if is_version {
+            *word = "vN".to_owned();
+        }
+    }
+    words.join(" ")
+}
+
+#[tokio::test]
+async fn a_refused_batch() {
+    let (broker, client) = cluster().await;
+    broker.on(ApiKey::Produce).topic("orders").fail(Code::TopicAuthorizationFailed).always();
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    let error = producer.send(ProducerRecord::new("orders").value("v")).await.unwrap().await.unwrap_err();
+    let Error::Delivery { certainty, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*certainty, Certainty::NotWritten);
+    let node = client.cluster().brokers().next().unwrap().id;
+    assert_eq!(
+        plain(&error, &broker),
+        format!(
+            "a record for orders-0 failed (not written): Produce vN of orders-0 at broker {node} (HOST:PORT): \
+             TOPIC_AUTHORIZATION_FAILED (29): no right to use the topic (the broker says: TopicAuthorizationFailed); \
+             grant it to this principal with an ACL, or log in as another"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_refused_fetch() {
+    let (broker, client) = cluster().await;
+    broker.on(ApiKey::Fetch).topic("orders").fail(Code::TopicAuthorizationFailed).always();
+    let consumer = Consumer::new(&client, ConsumerConfig::default()).unwrap();
+    consumer.assign([(TopicPartition::new("orders", 0), StartOffset::At(0, None))]);
+    let error = consumer.poll(Duration::from_secs(20)).await.unwrap_err();
+    let text = plain(&error, &broker);
+    let node = client.cluster().brokers().next().unwrap().id;
+    let wanted = format!("Fetch vN of orders-0 at broker {node} (HOST:PORT): TOPIC_AUTHORIZATION_FAILED (29): ");
+    assert!(text.starts_with(&wanted) && text.contains("ACL"), "{text}");
+}
+
+#[tokio::test]
+async fn a_refused_transactional_id() {
+    let (broker, client) = cluster().await;
+    broker.on(ApiKey::InitProducerId).fail(Code::InvalidTransactionTimeout).always();
+    let mut config = ProducerConfig::default();
+    config.transactional_id = Some("shop".into());
+    let error = TransactionalProducer::new(&client, config).unwrap().init().await.unwrap_err();
+    let text = plain(&error, &broker);
+    assert!(text.starts_with("InitProducerId vN of shop at broker "), "{text}");
+    assert!(
+        text.contains("lower transaction.timeout.ms, or raise transaction.max.timeout.ms at the brokers"),
+        "{text}"
+    );
+    assert!(error.is_fatal());
+}
