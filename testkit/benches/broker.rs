@@ -1,4 +1,4 @@
-//! Records per second through the embedded broker, over loopback, and the processor time it took for them.
+//! Records per second through the embedded broker, over loopback, the processor time it took for them, and its memory.
 //!
 //! `cargo bench -p ottla-testkit --bench broker [-- RECORDS]`; records of 100 bytes, batches of 16 KiB.
 
@@ -48,6 +48,15 @@ impl Broker {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks: u64 = [11, 12].iter().filter_map(|&at| fields.get(at)?.parse::<u64>().ok()).sum();
         Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Broker {
+    /// Resident memory in MiB (Linux).
+    fn resident(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
     }
 }
 
@@ -129,6 +138,9 @@ fn produce(broker: &Broker, address: &str, records: i64, per_request: i32) {
     let done = requests * i64::from(per_request) * RECORDS_PER_BATCH;
     let what = format!("produce, {per_request} batches a request");
     report(&what, done, started.elapsed(), broker.processor_time().saturating_sub(used));
+    let log = (requests * i64::from(per_request)) as f64 * batch().len() as f64 / f64::from(1 << 20);
+    let resident = broker.resident();
+    println!("memory: {resident:.0} MiB for a log of {log:.0} MiB, {:.0} MiB more", resident - log);
 }
 
 fn fetch(broker: &Broker, address: &str, records: i64) {

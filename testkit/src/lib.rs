@@ -1,15 +1,49 @@
 //! Kafka for tests.
 //!
-//! [`Broker`] is a Kafka cluster inside the test's own process, ready within milliseconds:
+//! [`Broker`] is a Kafka cluster inside the test's own process, ready within milliseconds. Any Kafka client may use it:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let broker = ottla_testkit::Broker::builder().nodes(3).topic("orders", 6).start().await?;
+//! use std::time::Duration;
+//!
+//! use ottla_testkit::{ApiKey, Broker, ErrorCode};
+//!
+//! let mut broker = Broker::builder().nodes(3).topic("orders", 6).start().await?;
 //! println!("bootstrap.servers={}", broker.bootstrap());
+//!
+//! // The next two writes to the topic fail, and every fetch is answered late.
+//! broker.on(ApiKey::Produce).topic("orders").fail(ErrorCode::NotLeaderOrFollower).times(2);
+//! broker.on(ApiKey::Fetch).delay(Duration::from_millis(50)).always();
+//!
+//! // The node that leads partition 0 dies; another one takes over; the first comes back.
+//! let leader = broker.leader("orders", 0).ok_or("no leader")?;
+//! broker.kill_node(leader);
+//! assert_ne!(broker.leader("orders", 0), Some(leader));
+//! broker.restart_node(leader).await?;
+//!
+//! // What your service did can be looked at.
+//! assert_eq!(broker.offsets("orders", 0), Some((0, 0)));
+//! assert!(broker.committed("my-group").is_empty());
 //! # Ok(()) }
 //! ```
 //!
-//! It speaks through `kafka-protocol`, a codec this project's own client does not use, so that a mistake in ours can't
+//! | to | use |
+//! |---|---|
+//! | play an older Kafka | [`BrokerBuilder::as_version`], `0.11` to `4.1` |
+//! | answer wrongly, late or never | [`Broker::on`] and the [`RuleBuilder`] it gives |
+//! | kill, pause and restart nodes, move leaders and coordinators | [`Broker::kill_node`], [`Broker::pause_node`], [`Broker::restart_node`], [`Broker::move_leader`], [`Broker::move_group_coordinator`], [`Broker::move_transaction_coordinator`] |
+//! | lose data as Kafka does | [`Broker::truncate`], [`Broker::delete_records_before`], [`Broker::compact`], [`Broker::delete_topic`] |
+//! | send readers to followers | [`BrokerBuilder::racks`], [`Broker::prefer_replica`] |
+//! | ask for passwords, tokens or certificates | [`BrokerBuilder::sasl_user`], [`BrokerBuilder::sasl_token`], [`BrokerBuilder::tls`] |
+//! | forbid, and slow down | [`Broker::deny`], [`Broker::throttle`] |
+//! | break the connection itself | [`Proxy`] |
+//!
+//! It holds topics, idempotent and transactional writes of both protocols, fetch sessions and long polls, classic and
+//! consumer groups (KIP-848), and administration. It keeps everything in memory; replication is instantaneous.
+//!
+//! Other languages use the same broker as a program: `ottla-broker --nodes 3 --port 9092 --as-version 3.9`.
+//!
+//! It speaks through [`kafka_protocol`], a codec this project's own client does not use, so that a mistake in ours can't
 //! hide in our mock. [`Cluster`] is the same broker without sockets, clock or tasks, for simulations.
 
 mod broker;

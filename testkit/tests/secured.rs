@@ -87,6 +87,21 @@ async fn session_must_be_renewed_in_time() {
 }
 
 #[tokio::test]
+async fn tokens_go_bare_after_handshake_v0() {
+    let (broker, mut client) = started(Broker::builder().as_version("0.11").sasl_user("alice", "secret")).await;
+    let handshake = SaslHandshakeRequest::default().with_mechanism(text("PLAIN"));
+    assert_eq!(client.call(0, &handshake).await.error_code, 0);
+    client.send_raw(b"\0alice\0secret").await;
+    assert_eq!(client.receive_raw().await.as_deref(), Some(&b""[..]));
+    let request = MetadataRequest::default().with_topics(None);
+    assert_eq!(client.call(4, &request).await.topics.len(), 1);
+    let mut client = Client::connect(&broker.bootstrap()).await;
+    assert_eq!(client.call(0, &handshake).await.error_code, 0);
+    client.send_raw(b"\0alice\0wrong").await;
+    assert!(client.receive_raw().await.is_none(), "nothing can be said but goodbye");
+}
+
+#[tokio::test]
 async fn broker_without_sasl_says_34() {
     let (_broker, mut client) = started(Broker::builder()).await;
     assert_eq!(handshake(&mut client, "PLAIN").await, 34);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use super::handlers::{self, fetch::Parked};
 use super::offsets::Offsets;
 use super::producers::SequenceRules;
 use super::request::{Reply, Request};
-use super::sasl::Identities;
+use super::sasl::{Clock, Identities};
 use super::topics::Topic;
 use super::transactions::Transactions;
 
@@ -44,6 +45,8 @@ pub enum Outcome {
     },
     /// Nothing to say at all.
     NoReply,
+    /// Send these bytes as a frame of their own: a SASL token without a header.
+    Token(Bytes),
     /// Send this, then close the connection.
     LastReply(Reply),
     /// Send this now, and read nothing more from the connection until then: the client is over its quota (KIP-219).
@@ -218,6 +221,21 @@ impl Cluster {
         let outcome = handlers::dispatch(self, &call, connection, request);
         let outcome = self.apply(now, connection, then, outcome);
         self.throttle(now, outcome)
+    }
+
+    /// Whether the next frame of `connection` is for [`token`](Self::token): the client began SASL by SaslHandshake v0.
+    pub fn wants_token(&self, connection: ConnectionId) -> bool {
+        self.identities.wants_token(connection)
+    }
+
+    /// Carries out a frame that is a bare SASL token. Who is refused is hung up on, as nothing else can be said.
+    pub fn token(&mut self, now: Instant, connection: ConnectionId, token: &[u8]) -> Outcome {
+        let clock = Clock { now, wall_ms: self.wall_ms(now) };
+        let nonce = self.rng.u128(..);
+        match self.identities.authenticate(connection, &self.config.sasl, clock, nonce, token) {
+            Ok(answer) => Outcome::Token(answer.say),
+            Err(_) => Outcome::HangUp,
+        }
     }
 
     /// Before a connection has authenticated, and when its session is over, only authentication goes on.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     /// Rung when something became due earlier than the clock task thinks.
     rewind: Notify,
     version: KafkaVersion,
+    has_sasl: bool,
     /// `None`: in the clear.
     tls: Option<Arc<ServerConfig>>,
 }
@@ -48,6 +49,7 @@ impl Shared {
     pub(crate) fn new(cluster: Cluster, tls: Option<Arc<ServerConfig>>) -> Arc<Self> {
         Arc::new(Self {
             version: cluster.version(),
+            has_sasl: !cluster.config.sasl.mechanisms.is_empty(),
             tls,
             cluster: Mutex::new(cluster),
             connections: Mutex::default(),
@@ -247,6 +249,9 @@ impl Connection {
     }
 
     fn carry_out(&self, frame: Bytes) -> io::Result<Outcome> {
+        if self.shared.has_sasl && self.shared.cluster().wants_token(self.id) {
+            return Ok(self.shared.with(|cluster, now| cluster.token(now, self.id, &frame)));
+        }
         let request = Request::decode(frame, self.shared.version).map_err(|reason| {
             tracing::warn!(node = self.node, reason, "request refused, connection closed");
             closed(reason)
@@ -259,6 +264,11 @@ impl Connection {
             match outcome {
                 Outcome::NoReply => return Ok(()),
                 Outcome::Reply(reply) => return self.queue(&reply),
+                Outcome::Token(token) => {
+                    self.output.put_i32(token.len() as i32);
+                    self.output.put_slice(&token);
+                    return Ok(());
+                }
                 Outcome::LastReply(reply) => {
                     self.queue(&reply)?;
                     self.flush().await?;

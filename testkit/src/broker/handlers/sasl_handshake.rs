@@ -27,7 +27,7 @@ pub(super) fn handle(
     let reply = head.reply(response.with_error_code(code(&chosen)));
     match chosen {
         Ok(mechanism) => {
-            cluster.identities.begin(connection, mechanism);
+            cluster.identities.begin(connection, mechanism, call.version == 0);
             Outcome::Reply(reply)
         }
         Err(_) => Outcome::LastReply(reply),

@@ -130,6 +130,8 @@ impl Exchange {
 #[derive(Debug, Default)]
 struct Session {
     exchange: Option<(SaslMechanism, Exchange)>,
+    /// Tokens come as frames of their own: what SaslHandshake v0 begins.
+    bare: bool,
     known: Option<(SaslMechanism, String)>,
     ends: Option<Instant>,
 }
@@ -178,9 +180,15 @@ impl Identities {
     }
 
     /// A handshake chose this mechanism.
-    pub(crate) fn begin(&mut self, connection: ConnectionId, mechanism: SaslMechanism) {
+    pub(crate) fn begin(&mut self, connection: ConnectionId, mechanism: SaslMechanism, bare: bool) {
         let session = self.sessions.entry(connection).or_default();
+        session.bare = bare;
         session.exchange = Some((mechanism, Exchange::new(mechanism)));
+    }
+
+    /// Whether the connection's next frame is a token and no request.
+    pub(crate) fn wants_token(&self, connection: ConnectionId) -> bool {
+        self.sessions.get(&connection).is_some_and(|session| session.bare && session.exchange.is_some())
     }
 
     /// Whether a handshake has begun and its exchange is not over.

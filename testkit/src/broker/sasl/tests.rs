@@ -25,7 +25,7 @@ struct Talk {
 
 fn talk(mechanism: SaslMechanism) -> Talk {
     let mut identities = Identities::default();
-    identities.begin(1, mechanism);
+    identities.begin(1, mechanism, false);
     Talk { identities, config: config(), clock: Clock { now: Instant::now(), wall_ms: WALL_MS } }
 }
 
@@ -115,9 +115,9 @@ fn session_ends_and_is_renewed_by_the_same_user_only() {
     assert!(talk.identities.may_ask(1, talk.clock.now));
     talk.clock.now += Duration::from_secs(60);
     assert!(!talk.identities.may_ask(1, talk.clock.now));
-    talk.identities.begin(1, SaslMechanism::Plain);
+    talk.identities.begin(1, SaslMechanism::Plain, false);
     assert!(talk.say("\0a,b=c\0x").is_err());
-    talk.identities.begin(1, SaslMechanism::Plain);
+    talk.identities.begin(1, SaslMechanism::Plain, false);
     talk.say("\0user\0pencil").unwrap();
     assert!(talk.identities.may_ask(1, talk.clock.now));
 }
