@@ -156,6 +156,8 @@ async fn topics_are_described_page_by_page() {
     let request = DescribeTopicPartitionsRequest::default().with_response_partition_limit(1).with_cursor(None);
     let first = client.call(0, &request).await;
     assert_eq!(first.topics[0].partitions.iter().map(|one| one.partition_index).collect::<Vec<_>>(), [0]);
+    let partition = &first.topics[0].partitions[0];
+    assert_eq!((&partition.eligible_leader_replicas, &partition.last_known_elr), (&Some(vec![]), &Some(vec![])));
     let next = first.next_cursor.unwrap();
     let cursor = describe_topic_partitions_request::Cursor::default()
         .with_topic_name(next.topic_name)

@@ -75,7 +75,8 @@ fn described(cluster: &Cluster, partition: &Partition) -> DescribeTopicPartition
         .with_leader_epoch(partition.leader_epoch)
         .with_replica_nodes(ids(&partition.replicas))
         .with_isr_nodes(ids(&partition.isr))
-        .with_eligible_leader_replicas(None)
-        .with_last_known_elr(None)
+        // Java's client wants lists, as KRaft brokers give, even if the schema allows null.
+        .with_eligible_leader_replicas(Some(Vec::new()))
+        .with_last_known_elr(Some(Vec::new()))
         .with_offline_replicas(ids(&offline))
 }
