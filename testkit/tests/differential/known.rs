@@ -26,8 +26,7 @@ pub(crate) const DIFFERENCES: [Difference; 20] = [
     Difference {
         script: "no key in a compacted topic",
         command: "",
-        reason: "Kafka refuses a record without a key in a compacted topic (87). The embedded broker compacts by \
-                 call only, and keeps records without a key.",
+        reason: "Both refuse a record without a key (87); Kafka names the log's start beside the error.",
     },
     Difference {
         script: "an empty partition",
