@@ -130,10 +130,18 @@ async fn run_job(options: &Options, config: ClientConfig, window: i64) -> Result
         .checkpoints(checkpoints)
         .checkpoint_directory(directory)?
         .stop_on_signals();
-    let progress = tokio::spawn(progress::show(Progress::new(), pipeline.handle()));
+    let handle = pipeline.handle();
+    let progress = tokio::spawn(progress::show(Progress::new(), handle.clone()));
     let ended = pipeline.run().await;
     progress.abort();
     // Its last line ends before the verdict begins.
     let _ = progress.await;
-    Ok(ended?)
+    ended?;
+    let status = handle.status();
+    let (read, written) = (status.records_in, status.records_out);
+    let checkpoint = status.last_checkpoint.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    eprintln!(
+        "ended in order: {read} read, {written} written, last checkpoint {checkpoint}; started again it goes on there"
+    );
+    Ok(())
 }

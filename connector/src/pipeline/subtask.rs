@@ -170,6 +170,8 @@ where
 
     /// C3: positions, the function, the prepared transaction, the writer, in this order.
     async fn barrier(&mut self, id: CheckpointId) {
+        // Records are not the only sign of life: what is known of a silent input changes too.
+        self.status.set_pending(self.reader.pending_records());
         let subtask = self.job.subtask;
         match self.sections(id).await {
             Ok(sections) => self.report(Report::Acknowledged { subtask, id, sections }),

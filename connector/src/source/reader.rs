@@ -387,8 +387,9 @@ impl<D: DeserializationSchema> Reader for KafkaReader<D> {
 
     fn pending_records(&self) -> Option<u64> {
         let consumer = self.consumer.as_ref()?;
-        let lags = self.owned.all_reading().filter_map(|(split, _)| consumer.lag(&split.topic_partition));
-        lags.map(|lag| u64::try_from(lag).unwrap_or(0)).reduce(u64::saturating_add)
+        let lags = self.owned.all_reading().map(|(split, _)| consumer.lag(&split.topic_partition));
+        // Unknown while one of them is; a reader without partitions has nothing to read.
+        lags.map(|lag| lag.map(|lag| u64::try_from(lag).unwrap_or(0))).sum()
     }
 }
 
