@@ -1,12 +1,15 @@
 //! The handle that everything else is built on: connections, metadata, coordinators.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod describe;
+mod upkeep;
 
-use ottla_protocol::messages::metadata::MetadataRequestTopic;
-use ottla_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use ottla_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use ottla_protocol::{ApiKey, ErrorCode, Request};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -14,11 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::config::ClientConfig;
 use crate::error::{Error, Remedy, Result};
-use crate::metadata::{Asked, ClusterSnapshot, LeaderHint, Metadata, Topic};
+use crate::metadata::{ClusterSnapshot, LeaderHint, Metadata, Topic};
+use crate::metrics::Metrics;
 use crate::network::Lane;
 use crate::network::connection::Connection;
-use crate::network::pool::{Pool, bootstrap_id, pause};
+use crate::network::pool::{Pool, pause};
 use crate::properties::warn;
+use crate::refresh::RefreshPace;
 use crate::types::BrokerId;
 
 /// A client of one cluster. Producers, consumers and admin handles share its connections; a clone is another handle of
@@ -46,9 +51,27 @@ struct Inner {
     wanted: Mutex<BTreeMap<Arc<str>, bool>>,
     changes: watch::Sender<Arc<ClusterSnapshot>>,
     refresh: Notify,
+    pace: Mutex<RefreshPace>,
+    /// How many want every topic.
+    want_all: AtomicUsize,
     last_error: Mutex<Option<Error>>,
     coordinators: Mutex<HashMap<(CoordinatorKind, String), BrokerId>>,
     closed: CancellationToken,
+}
+
+/// Keeps every topic up to date until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it ends the watch"]
+pub struct AllTopics {
+    inner: Weak<Inner>,
+}
+
+impl Drop for AllTopics {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.upgrade() {
+            inner.want_all.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What is coordinated.
@@ -77,13 +100,16 @@ impl Client {
             wanted: Mutex::default(),
             changes: watch::Sender::new(Arc::default()),
             refresh: Notify::new(),
+            pace: Mutex::default(),
+            want_all: AtomicUsize::new(0),
             last_error: Mutex::default(),
             coordinators: Mutex::default(),
             closed: CancellationToken::new(),
         });
         let client = Self(Arc::new(Handle { inner: Arc::clone(&inner) }));
-        inner.refresh_once().await?;
-        tokio::spawn(keep_up_to_date(inner));
+        inner.find_cluster().await?;
+        lock(&inner.pace).answered(clock::now(), true);
+        tokio::spawn(upkeep::run(inner));
         Ok(client)
     }
 
@@ -91,6 +117,28 @@ impl Client {
     #[must_use]
     pub fn config(&self) -> &ClientConfig {
         &self.inner().config
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let inner = self.inner();
+        let age = lock(&inner.pace).last_answer().map(clock::since);
+        inner.pool.metrics(age)
+    }
+
+    /// What the client is connected to and waits for, as a text for people; its form may change.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.inner().describe(clock::now())
+    }
+
+    /// Keeps every topic of the cluster up to date, those that are created later too, for as long as the answer lives. For
+    /// subscriptions by pattern: [`ClusterSnapshot::topics_matching`].
+    pub fn watch_all_topics(&self) -> AllTopics {
+        self.inner().want_all.fetch_add(1, Ordering::Relaxed);
+        self.refresh_metadata();
+        AllTopics { inner: Arc::downgrade(&self.0.inner) }
     }
 
     /// What is known of the cluster.
@@ -151,7 +199,8 @@ impl Client {
                 () = self.inner().closed.cancelled() => return Err(closed()),
                 () = tokio::time::sleep_until(deadline.into()) => {
                     let what = format!("finding the topic {name}");
-                    return Err(Error::Timeout { what, after: clock::since(started), last: error.map(Box::new) });
+                    let last = self.inner().refresh_failure().or(error);
+                    return Err(Error::Timeout { what, after: clock::since(started), last: last.map(Box::new) });
                 }
             }
         }
@@ -311,152 +360,6 @@ impl Inner {
         self.pool.set_cluster_id(snapshot.cluster_id());
         self.pool.set_addresses(snapshot.brokers().map(|b| (b.id, b.host.as_str(), b.port)));
         self.changes.send_replace(snapshot);
-    }
-
-    /// A connection to any broker. When no known one can be reached, begins again with the bootstrap servers (KIP-899).
-    async fn any_connection(&self) -> Result<Connection> {
-        if let Some(connection) = self.pool.least_loaded() {
-            return Ok(connection);
-        }
-        let mut known: Vec<_> = self.changes.borrow().brokers().map(|b| b.id).collect();
-        let bootstrapped = !known.is_empty();
-        fastrand::shuffle(&mut known);
-        known.retain(|broker| !self.pool.is_backing_off(*broker));
-        let mut refusals = Vec::new();
-        if let Some(connection) = self.first_of(known, &mut refusals).await? {
-            return Ok(connection);
-        }
-        if bootstrapped && self.config.metadata_recovery_rebootstrap {
-            self.rebootstrap("no known broker can be reached");
-        }
-        if !bootstrapped || self.config.metadata_recovery_rebootstrap {
-            let bootstrap = (0..self.config.bootstrap_servers.len()).map(bootstrap_id);
-            if let Some(connection) = self.first_of(bootstrap, &mut refusals).await? {
-                return Ok(connection);
-            }
-        }
-        Err(Error::Connect {
-            broker: format!("the cluster at {}", self.config.bootstrap_servers.join(",")),
-            phase: "bootstrap",
-            reason: format!(
-                "none of its brokers can be reached: {}; check that bootstrap.servers names a running broker's host and \
-                 port, and that security.protocol matches the listener",
-                refusals.join(", ")
-            ),
-        })
-    }
-
-    /// Tries brokers in turn, each at every address of its name.
-    async fn first_of(
-        &self,
-        brokers: impl IntoIterator<Item = BrokerId>,
-        refusals: &mut Vec<String>,
-    ) -> Result<Option<Connection>> {
-        for broker in brokers {
-            loop {
-                match self.pool.connection(broker, Lane::General).await {
-                    Ok(connection) => return Ok(Some(connection)),
-                    Err(Error::Connect { broker, reason, .. }) => refusals.push(format!("{broker} ({reason})")),
-                    Err(error) if error.code() == Some(ErrorCode::RebootstrapRequired) => {
-                        refusals.push(error.to_string());
-                    }
-                    Err(error) => return Err(error),
-                }
-                if !self.pool.has_untried(broker) {
-                    break;
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Forgets the brokers, and has the bootstrap servers looked up again.
-    fn rebootstrap(&self, why: &str) {
-        tracing::warn!(why, "beginning again with the bootstrap servers");
-        let mut metadata = lock(&self.metadata);
-        self.pool.rebootstrap();
-        self.changes.send_replace(metadata.rebootstrap());
-        drop(metadata);
-        lock(&self.coordinators).clear();
-    }
-
-    /// Asks for metadata once and publishes the answer.
-    async fn refresh_once(&self) -> Result<()> {
-        let connection = self.any_connection().await?;
-        let version = connection.choose::<MetadataRequest>(None)?;
-        let (topics, may_create) = {
-            let wanted = lock(&self.wanted);
-            let current = self.changes.borrow();
-            let create =
-                wanted.iter().any(|(name, create)| *create && current.topic(name).is_none_or(|t| t.error.is_some()));
-            (wanted.keys().map(|name| name.to_string()).collect::<Vec<_>>(), create)
-        };
-        let topics = topics.into_iter().map(|name| MetadataRequestTopic { name: Some(name), ..Default::default() });
-        let request = MetadataRequest {
-            topics: Some(topics.collect()),
-            allow_auto_topic_creation: may_create || version < 4,
-            ..Default::default()
-        };
-        let response = connection.send(&request, version)?.await?;
-        if response.error_code == ErrorCode::RebootstrapRequired.code() {
-            if self.config.metadata_recovery_rebootstrap {
-                self.rebootstrap("the cluster asks for it (REBOOTSTRAP_REQUIRED)");
-            }
-            return Err(Error::broker(ErrorCode::RebootstrapRequired, ApiKey::Metadata, "the cluster"));
-        }
-        let mut metadata = lock(&self.metadata);
-        match metadata.update(version, Asked::Some, response) {
-            Some(snapshot) => {
-                self.publish(snapshot);
-                Ok(())
-            }
-            None => Err(Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster")),
-        }
-    }
-}
-
-/// The task that refreshes metadata when it is asked to, and when it grows old.
-async fn keep_up_to_date(inner: Arc<Inner>) {
-    let mut rng = fastrand::Rng::new();
-    let mut failures = 0;
-    let mut failing_since: Option<Instant> = None;
-    loop {
-        if failing_since.is_some_and(|since| clock::since(since) >= inner.config.metadata_recovery_rebootstrap_trigger)
-            && inner.config.metadata_recovery_rebootstrap
-        {
-            inner.rebootstrap("no metadata could be had for metadata.recovery.rebootstrap.trigger.ms");
-            failing_since = None;
-        }
-        let wait = if failures > 0 {
-            inner.config.retry().delay(failures - 1, &mut rng)
-        } else {
-            inner.config.metadata_max_age
-        };
-        tokio::select! {
-            () = inner.closed.cancelled() => return,
-            () = inner.refresh.notified(), if failures == 0 => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-        let asked = lock(&inner.wanted).len();
-        let refreshed = tokio::select! {
-            () = inner.closed.cancelled() => return,
-            refreshed = inner.refresh_once() => refreshed,
-        };
-        match refreshed {
-            Ok(()) => (failures, failing_since) = (0, None),
-            Err(error) => {
-                failing_since.get_or_insert_with(clock::now);
-                if failures == 0 {
-                    tracing::warn!(%error, "metadata cannot be refreshed");
-                }
-                failures += 1;
-                *lock(&inner.last_error) = Some(error);
-            }
-        }
-        // Whoever waits for a change asks again at once; the cluster is spared, but not when it is asked for a new topic.
-        if failures == 0 && lock(&inner.wanted).len() == asked {
-            pause(inner.config.retry_backoff.min(Duration::from_secs(1))).await;
-        }
     }
 }
 

@@ -86,8 +86,9 @@ pub struct ClientConfig {
     pub metadata_max_idle: Duration,
     /// `client.dns.lookup`: which addresses of a name are tried. Default: all. The other value has no effect yet.
     pub client_dns_lookup: DnsLookup,
-    /// `bootstrap.resolve.timeout.ms`: how long the names of the bootstrap servers may not resolve (KIP-909). Default: 0,
-    /// the first failed round is the error of the first call. Has no effect yet.
+    /// `bootstrap.resolve.timeout.ms`: how long [`Client::connect`](crate::Client::connect) goes on while no bootstrap server
+    /// can be found, as where names are known only once brokers run (KIP-909). Default: 0,
+    /// the first failed round is the error of the first call.
     pub bootstrap_resolve_timeout: Duration,
     /// `enable.metrics.push`: send metrics to the brokers (KIP-714). Default: false, and not Kafka's true; true is refused,
     /// as it cannot be done yet.

@@ -264,6 +264,8 @@ impl Error {
 
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
+            // The client has begun again with its bootstrap servers already.
+            Self::Broker { code: ErrorCode::RebootstrapRequired, .. } => Remedy::RefreshMetadata,
             Self::Broker { code, .. } => remedy_of(*code),
             Self::Connect { .. } | Self::Disconnected { .. } => Remedy::RefreshMetadata,
             Self::Timeout { .. } => Remedy::Wait,

@@ -63,9 +63,11 @@ mod config;
 mod consumer;
 mod error;
 mod metadata;
+mod metrics;
 mod network;
 mod producer;
 mod properties;
+mod refresh;
 mod secret;
 mod types;
 
@@ -79,7 +81,7 @@ pub use admin::{
     ShareGroupDescription, ShareGroupMember, ShareGroupOffset, StreamsGroupDescription, StreamsGroupMember,
     StreamsTasks, TopicDetails, TopicPartitionDetails, TransactionDescription, TransactionListing, VoterEndpoint,
 };
-pub use client::Client;
+pub use client::{AllTopics, Client};
 pub use config::{ClientConfig, DnsLookup, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig, TlsVersion};
 pub use consumer::{
     AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecords, GroupProtocol, PartitionAssignor, PartitionRecords,
@@ -87,6 +89,7 @@ pub use consumer::{
 };
 pub use error::{Certainty, Class, Error, Result};
 pub use metadata::{Broker, ClusterSnapshot, Partition, Topic};
+pub use metrics::{BrokerMetrics, Metrics};
 pub use network::dial::{Dial, Stream};
 pub use network::sasl::{Answer, Credentials, Mechanism, SaslError, Token, TokenProvider};
 pub use ottla_protocol::compression::Compression;

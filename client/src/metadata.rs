@@ -7,6 +7,7 @@ use ottla_protocol::messages::MetadataResponse;
 use ottla_protocol::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
 use uuid::Uuid;
 
+use crate::error::{Remedy, remedy_of};
 use crate::types::BrokerId;
 
 /// The first version of Metadata whose leader epochs can be trusted (KAFKA-9212).
@@ -105,6 +106,30 @@ impl ClusterSnapshot {
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(name)
+    }
+
+    /// The topics whose names `matches` takes, for a subscription by pattern; `exclude_internal`: without Kafka's own.
+    pub fn topics_matching<'a>(
+        &'a self,
+        matches: impl Fn(&str) -> bool + 'a,
+        exclude_internal: bool,
+    ) -> impl Iterator<Item = &'a Topic> {
+        self.topics.values().filter(move |t| t.error.is_none() && !(exclude_internal && t.internal) && matches(&t.name))
+    }
+
+    /// Whether the answer left something open that a later one may say: a partition without a leader, a topic that is
+    /// being created or has gone.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        let retriable = |code: ErrorCode| remedy_of(code) == Remedy::RefreshMetadata;
+        self.topics.values().any(|t| t.error.is_some_and(retriable) || t.partitions.iter().any(|p| p.leader.is_none()))
+    }
+
+    /// Whether `other` says the same of the cluster.
+    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
+        self.cluster_id == other.cluster_id
+            && self.controller == other.controller
+            && self.brokers == other.brokers
+            && self.topics == other.topics
     }
 
     /// The topic of an id.
@@ -385,6 +410,64 @@ mod tests {
         metadata.update(12, Asked::Some, answer(A, 1, 5));
         assert!(metadata.update(12, Asked::All, MetadataResponse::default()).is_none());
         assert_eq!(leader(&metadata), (Some(BrokerId(1)), Some(5)));
+    }
+
+    #[test]
+    fn an_answer_is_news_when_it_differs() {
+        let mut metadata = Metadata::default();
+        let first = metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap();
+        let same = metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap();
+        assert!(first.is_equivalent(&same));
+        let moved = metadata.update(12, Asked::Some, answer(A, 2, 6)).unwrap();
+        assert!(!same.is_equivalent(&moved));
+    }
+
+    #[test]
+    fn a_leader_that_is_no_broker_is_none_and_asks_for_another_answer() {
+        let mut metadata = Metadata::default();
+        assert!(!metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap().is_unsettled());
+        let snapshot = metadata.update(12, Asked::Some, answer(A, 9, 6)).unwrap();
+        assert_eq!(leader(&metadata), (None, Some(6)));
+        assert!(snapshot.is_unsettled());
+    }
+
+    #[test]
+    fn topic_errors_stay_until_the_next_answer_and_only_some_ask_for_it() {
+        for (code, unsettled) in [(17, false), (29, false), (3, true), (5, true)] {
+            let mut metadata = Metadata::default();
+            metadata.update(12, Asked::Some, answer(A, 1, 5));
+            let mut failed = answer(A, 1, 5);
+            failed.topics[0].error_code = code;
+            failed.topics[0].partitions.clear();
+            let snapshot = metadata.update(12, Asked::Some, failed).unwrap();
+            assert_eq!(snapshot.topic("t").and_then(|t| t.error).map(ErrorCode::code), Some(code));
+            assert_eq!(snapshot.is_unsettled(), unsettled, "{code}");
+            let snapshot = metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap();
+            assert_eq!(snapshot.topic("t").and_then(|t| t.error), None);
+        }
+    }
+
+    #[test]
+    fn a_pattern_takes_names_without_kafkas_own_and_without_broken_ones() {
+        let mut metadata = Metadata::default();
+        let mut many = answer(A, 1, 5);
+        let topic = many.topics[0].clone();
+        let named = |name: &str, internal, error_code| MetadataResponseTopic {
+            name: Some(name.into()),
+            topic_id: Uuid::nil(),
+            is_internal: internal,
+            error_code,
+            ..topic.clone()
+        };
+        many.topics = vec![named("a1", false, 0), named("a2", true, 0), named("a3", false, 29), named("b", false, 0)];
+        let snapshot = metadata.update(12, Asked::All, many).unwrap();
+        let names = |internal| {
+            let mut names: Vec<_> =
+                snapshot.topics_matching(|n| n.starts_with('a'), internal).map(|t| &*t.name).collect();
+            names.sort_unstable();
+            names.join(",")
+        };
+        assert_eq!((names(true).as_str(), names(false).as_str()), ("a1", "a1,a2"));
     }
 
     #[test]

@@ -93,6 +93,40 @@ async fn a_server_that_hangs_up_on_everything_is_no_kafka() {
     assert!(error.contains("not a Kafka broker") && error.contains("security.protocol"), "{error}");
 }
 
+/// A server that speaks first, or answers whatever comes, with these bytes, and hangs up.
+async fn speaks(bytes: &'static [u8], first: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if !first {
+                let mut request = [0; 512];
+                let _ = stream.read(&mut request).await;
+            }
+            let _ = stream.write_all(bytes).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_port_of_another_protocol_is_named_within_the_setup_timeout() {
+    let rows: [(&str, &'static [u8], bool, &str); 4] = [
+        ("HTTP", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", false, "it speaks HTTP on this port"),
+        ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n", true, "the text \"SSH-2.0-OpenSSH_9.6\""),
+        ("TLS", &[21, 3, 3, 0, 2, 2, 80], false, "it speaks TLS on this port: security.protocol should be SSL"),
+        // A ZooKeeper, like anything that does not understand the request, hangs up.
+        ("ZooKeeper", b"", false, "a ZooKeeper or a controller, perhaps"),
+    ];
+    for (what, bytes, first, part) in rows {
+        let started = Instant::now();
+        let error = Client::connect(ClientConfig::new(&speaks(bytes, first).await)).await.unwrap_err().to_string();
+        assert!(error.contains(part), "{what}: {error}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{what}");
+    }
+}
+
 #[tokio::test]
 async fn a_silent_server_is_given_up_within_the_setup_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

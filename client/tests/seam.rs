@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The drivers, by their paths under `src`.
-const DRIVERS: [&str; 39] = [
+const DRIVERS: [&str; 40] = [
     "admin/acls.rs",
     "admin/brokers.rs",
     "admin/call.rs",
@@ -29,6 +29,7 @@ const DRIVERS: [&str; 39] = [
     "admin/topics.rs",
     "admin/transactions.rs",
     "client.rs",
+    "client/upkeep.rs",
     "clock.rs",
     "consumer/fetcher.rs",
     "consumer/mod.rs",

@@ -282,6 +282,11 @@ impl Connection {
             let reply = match outcome {
                 Outcome::NoReply => return Ok(None),
                 Outcome::HangUp => return Err(io::Error::other("hung up by the broker")),
+                Outcome::Token(token) => {
+                    let mut frame = BytesMut::from(&(token.len() as u32).to_be_bytes()[..]);
+                    frame.extend_from_slice(&token);
+                    return Ok(Some(frame));
+                }
                 Outcome::Reply(reply) | Outcome::LastReply(reply) | Outcome::Throttled(reply, _) => reply,
                 Outcome::ReplyAt(at, reply) => {
                     tokio::time::sleep_until(at.into()).await;

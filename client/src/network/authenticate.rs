@@ -140,10 +140,20 @@ impl Authenticate {
         if code != ErrorCode::None {
             let words = response.error_message.filter(|m| !m.is_empty());
             let words = words.unwrap_or_else(|| code.sentence().to_owned());
-            return Err(Refused::new(format!("{code}: {words}")));
+            return Err(Refused::new(format!("{code}: {words}; {}", self.advice())));
         }
         let lifetime = u64::try_from(response.session_lifetime_ms).ok().filter(|ms| *ms > 0);
         self.step(Some(&response.auth_bytes), lifetime.map(Duration::from_millis))
+    }
+
+    fn advice(&self) -> &'static str {
+        match self.mechanism.as_str() {
+            "OAUTHBEARER" => {
+                "the token may have expired, or be for another issuer, audience or scope: look at its provider"
+            }
+            "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => "check the user name and the password (sasl.jaas.config)",
+            _ => "check the credentials",
+        }
     }
 
     fn step(mut self, challenge: Option<&[u8]>, lifetime: Option<Duration>) -> Result<Next, Refused> {

@@ -103,7 +103,11 @@ fn a_wrong_password_is_told_in_the_brokers_words() {
         ..Default::default()
     };
     let text = refusal(second.answered(answer::<SaslAuthenticateRequest>(2, &response)));
-    assert_eq!(text, "SASL_AUTHENTICATION_FAILED (58): Authentication failed: Invalid username or password");
+    assert_eq!(
+        text,
+        "SASL_AUTHENTICATION_FAILED (58): Authentication failed: Invalid username or password; check the user name and the \
+         password (sasl.jaas.config)"
+    );
 }
 
 #[test]

@@ -12,13 +12,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ottla_protocol::{ApiKey, ApiVersions, Request, ResponseHeader};
 use tokio::sync::{Notify, oneshot};
+use tracing::Instrument;
 
+use super::Lane;
 use super::dial::Stream;
 use super::login::Login;
 use super::task::Task;
 use super::throttle;
 use crate::clock;
 use crate::error::{Error, Place, Result};
+use crate::metrics::Counters;
 use crate::types::BrokerId;
 
 /// A handle of a connection. When the last one goes, the connection is closed.
@@ -38,6 +41,8 @@ pub(super) struct Shared {
     pub(super) client_id: String,
     pub(super) request_timeout: Duration,
     pub(super) max_idle: Option<Duration>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) span: tracing::Span,
     pub(super) next_correlation_id: AtomicI32,
     pub(super) state: Mutex<State>,
     pub(super) wake: Notify,
@@ -46,12 +51,20 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) queue: VecDeque<Outgoing>,
-    /// Requests queued or sent and not answered.
-    pub(super) unanswered: usize,
+    /// Requests queued or sent and not answered, with when they were queued.
+    pub(super) unanswered: VecDeque<Unanswered>,
     /// The broker wants to be left alone until then.
     pub(super) muted_until: Option<Instant>,
     /// Why nothing can be sent any more.
     pub(super) closed: Option<String>,
+}
+
+/// A request that is not answered yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unanswered {
+    correlation_id: i32,
+    pub(crate) api: ApiKey,
+    pub(crate) since: Instant,
 }
 
 #[derive(Debug)]
@@ -61,6 +74,7 @@ pub(super) struct Outgoing {
     pub(super) api: ApiKey,
     pub(super) version: i16,
     pub(super) timeout: Duration,
+    pub(super) span: tracing::Span,
     pub(super) asker: Asker,
 }
 
@@ -78,6 +92,8 @@ pub(super) enum Asker {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) broker: BrokerId,
+    pub(crate) lane: Lane,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) address: Arc<str>,
     pub(crate) client_id: String,
     pub(crate) request_timeout: Duration,
@@ -87,6 +103,8 @@ pub(crate) struct Settings {
     pub(crate) max_in_flight: usize,
     /// The stream keeps bytes back until it is flushed, as TLS does.
     pub(crate) flush: bool,
+    /// The broker knows who we are by SASL.
+    pub(crate) authenticated: bool,
     /// How to authenticate again, with which host, and how long an authentication lives.
     pub(crate) session: Option<(Login, String, Duration)>,
 }
@@ -94,8 +112,12 @@ pub(crate) struct Settings {
 impl Connection {
     /// Starts the task of a connection whose handshake is done. `frames` holds what was read too much.
     pub(crate) fn start(settings: Settings, versions: ApiVersions, stream: Box<dyn Stream>) -> Self {
+        settings.counters.connection_creation_total.add(1);
+        let (broker, address, lane) = (settings.broker, &*settings.address, settings.lane);
         let shared = Arc::new(Shared {
-            broker: settings.broker,
+            counters: Arc::clone(&settings.counters),
+            span: tracing::debug_span!("connection", %broker, address, ?lane),
+            broker,
             address: Arc::clone(&settings.address),
             versions,
             client_id: settings.client_id.clone(),
@@ -105,8 +127,9 @@ impl Connection {
             state: Mutex::default(),
             wake: Notify::new(),
         });
+        let span = shared.span.clone();
         let task = Task::new(Arc::clone(&shared), stream, settings);
-        tokio::spawn(task.run());
+        tokio::spawn(task.run().instrument(span));
         Self(Arc::new(Handle { shared }))
     }
 
@@ -124,7 +147,13 @@ impl Connection {
 
     /// Requests queued or sent and not answered.
     pub(crate) fn in_flight(&self) -> usize {
-        self.0.shared.lock().unanswered
+        self.0.shared.lock().unanswered.len()
+    }
+
+    /// The request that has waited the longest, and how many wait.
+    pub(crate) fn oldest(&self) -> Option<(Unanswered, usize)> {
+        let state = self.0.shared.lock();
+        state.unanswered.front().map(|oldest| (*oldest, state.unanswered.len()))
     }
 
     /// Who answers here, for the texts of errors.
@@ -178,8 +207,10 @@ impl Connection {
         if let Some(reason) = &state.closed {
             return Err(shared.disconnected(R::API_KEY, false, reason));
         }
-        state.unanswered += 1;
-        state.queue.push_back(Outgoing { segments: frame.0, correlation_id, api: R::API_KEY, version, timeout, asker });
+        let api = R::API_KEY;
+        state.unanswered.push_back(Unanswered { correlation_id, api, since: clock::now() });
+        let span = tracing::trace_span!(parent: &shared.span, "request", %api, version, correlation_id);
+        state.queue.push_back(Outgoing { segments: frame.0, correlation_id, api, version, timeout, span, asker });
         drop(state);
         shared.wake.notify_one();
         Ok(())
@@ -188,6 +219,16 @@ impl Connection {
     /// Closes the connection: what was not answered yet fails.
     pub(crate) fn close(&self, reason: &str) {
         self.0.shared.close(reason);
+    }
+}
+
+impl State {
+    /// The request is answered, or needs no answer any more.
+    pub(super) fn done(&mut self, correlation_id: i32) {
+        // Answers come in order, but for requests that have none.
+        if let Some(at) = self.unanswered.iter().position(|u| u.correlation_id == correlation_id) {
+            self.unanswered.remove(at);
+        }
     }
 }
 

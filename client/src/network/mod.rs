@@ -11,6 +11,8 @@ pub(crate) mod in_flight;
 pub(crate) mod login;
 pub(crate) mod open;
 pub(crate) mod pool;
+#[cfg(test)]
+mod rules_tests;
 pub(crate) mod sasl;
 mod session;
 mod task;
@@ -20,7 +22,7 @@ pub(crate) mod tls;
 
 /// What a connection carries. Each broker has one for each: a JoinGroup may block for minutes, and a fetch that waits
 /// for data must delay no heartbeat and no batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Lane {
     /// Metadata, admin calls, lookups.
     General,

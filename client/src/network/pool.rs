@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use super::open::{NotOpened, Opened, Opener, Target};
 use crate::clock;
 use crate::config::{ClientConfig, split_address};
 use crate::error::{Error, Result};
+use crate::metrics::{self, Counters, Metrics};
 use crate::types::BrokerId;
 
 /// The feature that turns the transactions of KIP-890 part 2 on.
@@ -37,6 +39,8 @@ struct State {
     slots: HashMap<(BrokerId, Lane), Slot>,
     peers: HashMap<BrokerId, Peer>,
     cluster_id: Option<String>,
+    /// They outlive the brokers that they are about.
+    counters: HashMap<BrokerId, Arc<Counters>>,
     closed: bool,
 }
 
@@ -63,6 +67,31 @@ struct Health {
     attempts: u64,
     not_before: Option<Instant>,
     last_error: Option<Error>,
+}
+
+impl Health {
+    fn text(&self, now: Instant) -> String {
+        let Some(error) = &self.last_error else { return "not connected".to_owned() };
+        let wait = self.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        format!("not connected after {} attempts, the next in {wait:.1?} at the earliest; {error}", self.failures)
+    }
+}
+
+/// `produce (2 unanswered, Produce since 0.1 s)`.
+fn lane_text(lane: Lane, connection: &Connection, now: Instant) -> String {
+    let name = match lane {
+        Lane::General => "general".to_owned(),
+        Lane::Produce => "produce".to_owned(),
+        Lane::Fetch(number) => format!("fetch {number}"),
+        Lane::Coordinator => "coordinator".to_owned(),
+    };
+    match connection.oldest() {
+        Some((oldest, count)) => {
+            let since = now.saturating_duration_since(oldest.since);
+            format!("{name} ({count} unanswered, {} since {since:.1?})", oldest.api)
+        }
+        None => format!("{name} (idle)"),
+    }
 }
 
 impl Pool {
@@ -181,6 +210,32 @@ impl Pool {
             .unwrap_or(0)
     }
 
+    /// What was counted, and how old metadata is.
+    pub(crate) fn metrics(&self, metadata_age: Option<Duration>) -> Metrics {
+        let state = self.lock();
+        let open = state.slots.values().filter_map(|slot| slot.connection.as_ref()).filter(|c| !c.is_closed());
+        metrics::collect(state.counters.iter().map(|(id, c)| (*id, &**c)), open.count(), metadata_age)
+    }
+
+    /// One line per broker: its connections, what they wait for, and why there is none.
+    pub(crate) fn describe(&self, out: &mut String, now: Instant) {
+        let state = self.lock();
+        let mut brokers: Vec<_> = state.peers.iter().collect();
+        brokers.sort_by_key(|(id, _)| **id);
+        for (id, peer) in brokers {
+            let mut lanes: Vec<_> = state.slots.iter().filter(|((broker, _), _)| broker == id).collect();
+            lanes.sort_by_key(|((_, lane), _)| *lane);
+            let open = lanes.into_iter().filter_map(|((_, lane), slot)| Some((*lane, slot.connection.as_ref()?)));
+            let lanes: Vec<_> = open.filter(|(_, c)| !c.is_closed()).map(|(lane, c)| lane_text(lane, c, now)).collect();
+            let name = if id.0 < 0 { "bootstrap server".to_owned() } else { format!("broker {id}") };
+            let _ = write!(out, "\n  {name} at {}:{}: ", peer.host, peer.port);
+            match lanes.is_empty() {
+                true => out.push_str(&peer.health.text(now)),
+                false => out.push_str(&lanes.join(", ")),
+            }
+        }
+    }
+
     /// Closes all connections; none is opened any more.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
@@ -233,6 +288,9 @@ impl Pool {
                 "nothing came of it within {limit:?} (socket.connection.setup.timeout.ms) while {phase}"
             )),
         };
+        if matches!(failed, NotOpened::Authentication(_)) {
+            self.counters(broker).failed_authentication_total.add(1);
+        }
         Err(self.not_opened(&address, phase, failed))
     }
 
@@ -293,6 +351,9 @@ impl Pool {
         let login = self.opener.login().cloned();
         let settings = Settings {
             broker,
+            lane,
+            counters: self.counters(broker),
+            authenticated: login.is_some(),
             address,
             client_id: self.config.client_id.clone(),
             request_timeout: self.config.request_timeout,
@@ -302,6 +363,9 @@ impl Pool {
             flush: self.config.security_protocol.has_tls() || self.config.dial.is_some(),
             session: opened.session_lifetime.and_then(|lifetime| Some((login?, host, lifetime))),
         };
+        if settings.authenticated {
+            settings.counters.successful_authentication_total.add(1);
+        }
         Connection::start(settings, opened.versions, opened.stream)
     }
 
@@ -326,6 +390,12 @@ impl Pool {
     fn identity(&self, broker: BrokerId) -> Option<Identity> {
         let cluster_id = self.lock().cluster_id.clone().filter(|_| self.config.metadata_cluster_check_enable)?;
         (broker.0 >= 0).then_some(Identity { cluster_id, node_id: broker.0 })
+    }
+
+    fn counters(&self, broker: BrokerId) -> Arc<Counters> {
+        let mut state = self.lock();
+        let new = || Arc::new(Counters::new(&self.config.client_id, broker));
+        Arc::clone(state.counters.entry(broker).or_insert_with(new))
     }
 
     fn with_addresses<T>(&self, broker: BrokerId, f: impl FnOnce(&mut Addresses) -> T) -> T {

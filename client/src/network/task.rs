@@ -25,7 +25,7 @@ pub(super) struct Task {
     reader: ReadHalf<Box<dyn Stream>>,
     writer: WriteHalf<Box<dyn Stream>>,
     frames: FrameDecoder,
-    in_flight: InFlight<(ApiKey, i16, Asker)>,
+    in_flight: InFlight<Sent>,
     /// What is being written: the segments, and the requests that end when so many bytes more are written.
     segments: VecDeque<Bytes>,
     writing: VecDeque<(usize, Outgoing)>,
@@ -38,6 +38,17 @@ pub(super) struct Task {
     session: Option<Session>,
     /// Who we are, for the session.
     login: Option<(Login, String)>,
+    /// A request was answered, or the broker has let us in by SASL.
+    answered: bool,
+}
+
+/// A request that was written.
+struct Sent {
+    api: ApiKey,
+    version: i16,
+    at: Instant,
+    span: tracing::Span,
+    asker: Asker,
 }
 
 /// Segments in one call to the kernel.
@@ -65,6 +76,7 @@ impl Task {
             unmute: None,
             session,
             login,
+            answered: settings.authenticated,
         }
     }
 
@@ -75,6 +87,8 @@ impl Task {
             }
         };
         self.shared.close(&reason);
+        self.shared.counters.connection_close_total.add(1);
+        tracing::debug!(reason, "the connection ended");
         self.fail_all(&reason);
         // The peer learns of it also when the stream is one that does not close on drop; it may be gone already.
         let _ = self.writer.shutdown().await;
@@ -94,7 +108,8 @@ impl Task {
             biased;
             read = self.reader.read_buf(self.frames.buffer()) => {
                 let n = read.map_err(|e| e.to_string())?;
-                if n == 0 { return Err("the broker closed it".to_owned()); }
+                if n == 0 { return Err(self.closed_by_broker()); }
+                self.shared.counters.incoming_byte_total.add(n);
                 self.on_read()
             }
             written = put(&mut self.writer, slices), if !slices.is_empty() || self.unflushed == Some(true) => {
@@ -105,6 +120,16 @@ impl Task {
             () = shared.wake.notified(), if slices.is_empty() => Ok(()),
             () = sleep_until(timer) => self.on_timer(),
         }
+    }
+
+    /// A listener that wants SASL answers ApiVersions to anyone, and hangs up on what comes next.
+    fn closed_by_broker(&self) -> String {
+        let hint = if self.answered {
+            ""
+        } else {
+            " before it had answered anything but its versions: the listener may want SASL (security.protocol, sasl.mechanism)"
+        };
+        format!("the broker closed it{hint}")
     }
 
     fn take_queue(&mut self) -> Result<(), String> {
@@ -141,7 +166,11 @@ impl Task {
 
     /// The mechanism of a re-authentication has come to something.
     fn on_worked(&mut self, worked: Result<Next, Refused>) -> Result<(), String> {
-        let failed = |e: Refused| format!("it could not be authenticated again (KIP-368): {}", e.reason);
+        let counters = &self.shared.counters;
+        let failed = |e: Refused| {
+            counters.failed_reauthentication_total.add(1);
+            format!("it could not be authenticated again (KIP-368): {}", e.reason)
+        };
         let Some(session) = &mut self.session else { return Ok(()) };
         match worked.map_err(failed)? {
             Next::Send(authenticate) => {
@@ -153,10 +182,12 @@ impl Task {
                 self.segments.extend(frame.0.iter().cloned());
                 // Kept to be overwritten once it is written.
                 let segments = frame.0;
-                let request = Outgoing { segments, correlation_id, api, version: 0, timeout, asker: Asker::Session };
+                let (version, span, asker) = (0, tracing::Span::none(), Asker::Session);
+                let request = Outgoing { segments, correlation_id, api, version, timeout, span, asker };
                 self.writing.push_back((length, request));
             }
             Next::Done { lifetime } => {
+                counters.successful_reauthentication_total.add(1);
                 tracing::debug!(address = %self.shared.address, ?lifetime, "authenticated again");
                 match lifetime {
                     Some(lifetime) => session.renewed(renewal(clock::now(), lifetime)),
@@ -173,16 +204,20 @@ impl Task {
             let Some(correlation_id) = frame.first_chunk::<4>().map(|id| i32::from_be_bytes(*id)) else {
                 return Err("the broker sent an answer without a header".to_owned());
             };
-            let (api, version, asker) = self
+            let sent = self
                 .in_flight
                 .complete(correlation_id)
                 .map_err(|e| format!("the broker answered request {} where {:?} was next", e.received, e.expected))?;
-            if let Some(throttle) = throttle::of_frame(api, version, &frame) {
+            if let Some(throttle) = throttle::of_frame(sent.api, sent.version, &frame) {
                 self.shared.mute(throttle);
             }
-            match asker {
+            self.answered = true;
+            let latency = self.last_activity.saturating_duration_since(sent.at);
+            self.shared.counters.answered(latency);
+            tracing::trace!(parent: &sent.span, ?latency, bytes = frame.len(), "answered");
+            match sent.asker {
                 Asker::Reply(sender) => {
-                    self.shared.lock().unanswered -= 1;
+                    self.shared.lock().done(correlation_id);
                     // Whoever asked may have gone away.
                     let _ = sender.send(Ok(frame));
                 }
@@ -207,6 +242,7 @@ impl Task {
             return;
         }
         self.last_activity = clock::now();
+        self.shared.counters.outgoing_byte_total.add(n);
         let mut left = n;
         while let Some(segment) = self.segments.front_mut() {
             if left < segment.len() {
@@ -229,9 +265,10 @@ impl Task {
     }
 
     fn request_written(&mut self, request: Outgoing) {
+        self.shared.counters.request_total.add(1);
         match request.asker {
             Asker::Written(sender) => {
-                self.shared.lock().unanswered -= 1;
+                self.shared.lock().done(request.correlation_id);
                 let _ = sender.send(Ok(()));
             }
             asker => {
@@ -239,7 +276,13 @@ impl Task {
                 self.in_flight.register(Waiting {
                     correlation_id: request.correlation_id,
                     deadline: self.last_activity + request.timeout,
-                    asker: (request.api, request.version, asker),
+                    asker: Sent {
+                        api: request.api,
+                        version: request.version,
+                        at: self.last_activity,
+                        span: request.span,
+                        asker,
+                    },
                 });
             }
         }
@@ -281,14 +324,14 @@ impl Task {
     fn fail_all(&mut self, reason: &str) {
         let shared = Arc::clone(&self.shared);
         for waiting in self.in_flight.drain() {
-            let (api, _, asker) = waiting.asker;
+            let Sent { api, asker, .. } = waiting.asker;
             asker.fail(shared.disconnected(api, true, reason));
         }
         for (_, request) in self.writing.drain(..) {
             request.asker.fail(shared.disconnected(request.api, true, reason));
         }
         let mut state = shared.lock();
-        state.unanswered = 0;
+        state.unanswered.clear();
         let queue = std::mem::take(&mut state.queue);
         drop(state);
         for request in queue {

@@ -1,0 +1,210 @@
+//! Keeping up with the cluster: metadata is asked for when it is old, when something is amiss, and when a topic is new; and
+//! when the cluster cannot be found any more, its bootstrap servers are asked again.
+#![allow(clippy::disallowed_methods, reason = "this file does I/O")]
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ottla_protocol::messages::MetadataRequest;
+use ottla_protocol::messages::metadata::MetadataRequestTopic;
+use ottla_protocol::{ApiKey, ErrorCode};
+
+use super::{Inner, lock};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::metadata::Asked;
+use crate::network::Lane;
+use crate::network::connection::Connection;
+use crate::network::pool::{bootstrap_id, pause};
+use crate::types::BrokerId;
+
+/// The task that refreshes metadata when it is asked to, and when it grows old.
+pub(super) async fn run(inner: Arc<Inner>) {
+    let mut rng = fastrand::Rng::new();
+    let mut asked = 0;
+    loop {
+        tokio::select! {
+            () = inner.closed.cancelled() => return,
+            () = inner.refresh_due(asked, &mut rng) => {}
+        }
+        asked = lock(&inner.wanted).len();
+        let refreshed = tokio::select! {
+            () = inner.closed.cancelled() => return,
+            refreshed = inner.refresh_once() => refreshed,
+        };
+        match refreshed {
+            Ok(news) => lock(&inner.pace).answered(clock::now(), news),
+            Err(error) => {
+                if lock(&inner.pace).failed(clock::now()) {
+                    tracing::warn!(%error, "metadata cannot be refreshed");
+                }
+                *lock(&inner.last_error) = Some(error);
+                inner.rebootstrap_if_overdue();
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// A connection to any broker. When no known one can be reached, begins again with the bootstrap servers (KIP-899).
+    pub(super) async fn any_connection(&self) -> Result<Connection> {
+        if let Some(connection) = self.pool.least_loaded() {
+            return Ok(connection);
+        }
+        let mut known: Vec<_> = self.changes.borrow().brokers().map(|b| b.id).collect();
+        let bootstrapped = !known.is_empty();
+        fastrand::shuffle(&mut known);
+        known.retain(|broker| !self.pool.is_backing_off(*broker));
+        let mut refusals = Vec::new();
+        if let Some(connection) = self.first_of(known, &mut refusals).await? {
+            return Ok(connection);
+        }
+        if bootstrapped && self.config.metadata_recovery_rebootstrap {
+            self.rebootstrap("no known broker can be reached");
+        }
+        if !bootstrapped || self.config.metadata_recovery_rebootstrap {
+            let bootstrap = (0..self.config.bootstrap_servers.len()).map(bootstrap_id);
+            if let Some(connection) = self.first_of(bootstrap, &mut refusals).await? {
+                return Ok(connection);
+            }
+        }
+        Err(Error::Connect {
+            broker: format!("the cluster at {}", self.config.bootstrap_servers.join(",")),
+            phase: "bootstrap",
+            reason: format!(
+                "none of its brokers can be reached: {}; check that bootstrap.servers names a running broker's host and \
+                 port, and that security.protocol matches the listener",
+                refusals.join(", ")
+            ),
+        })
+    }
+
+    /// Tries brokers in turn, each at every address of its name.
+    async fn first_of(
+        &self,
+        brokers: impl IntoIterator<Item = BrokerId>,
+        refusals: &mut Vec<String>,
+    ) -> Result<Option<Connection>> {
+        for broker in brokers {
+            loop {
+                match self.pool.connection(broker, Lane::General).await {
+                    Ok(connection) => return Ok(Some(connection)),
+                    Err(Error::Connect { broker, reason, .. }) => refusals.push(format!("{broker} ({reason})")),
+                    Err(error) if error.code() == Some(ErrorCode::RebootstrapRequired) => {
+                        refusals.push(error.to_string());
+                    }
+                    Err(error) => return Err(error),
+                }
+                if !self.pool.has_untried(broker) {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Forgets the brokers, and has the bootstrap servers looked up again.
+    pub(super) fn rebootstrap(&self, why: &str) {
+        tracing::warn!(why, "beginning again with the bootstrap servers");
+        let mut metadata = lock(&self.metadata);
+        self.pool.rebootstrap();
+        self.changes.send_replace(metadata.rebootstrap());
+        drop(metadata);
+        lock(&self.coordinators).clear();
+    }
+
+    /// The first answer. Bootstrap servers that cannot be reached are tried again for `bootstrap.resolve.timeout.ms`, as
+    /// where a name is only known once its broker runs (KIP-909).
+    pub(super) async fn find_cluster(&self) -> Result<()> {
+        let deadline = clock::now() + self.config.bootstrap_resolve_timeout;
+        loop {
+            match self.refresh_once().await {
+                Err(Error::Connect { .. }) if clock::now() < deadline => pause(self.config.reconnect_backoff_max).await,
+                found => return found.map(drop),
+            }
+        }
+    }
+
+    /// Asks for metadata once and publishes the answer. Whether it said anything new.
+    pub(super) async fn refresh_once(&self) -> Result<bool> {
+        let connection = self.any_connection().await?;
+        let version = connection.choose::<MetadataRequest>(None)?;
+        let (asked, request) = self.metadata_request(version);
+        let response = connection.send(&request, version)?.await?;
+        if response.error_code == ErrorCode::RebootstrapRequired.code() {
+            if self.config.metadata_recovery_rebootstrap {
+                self.rebootstrap("the cluster asks for it (REBOOTSTRAP_REQUIRED)");
+            }
+            return Err(Error::broker(ErrorCode::RebootstrapRequired, ApiKey::Metadata, "the cluster"));
+        }
+        let mut metadata = lock(&self.metadata);
+        let before = metadata.current();
+        match metadata.update(version, asked, response) {
+            Some(snapshot) => {
+                let news = !before.is_equivalent(&snapshot);
+                self.publish(snapshot);
+                Ok(news)
+            }
+            None => Err(Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster")),
+        }
+    }
+
+    /// All topics, when somebody watches them and none has to be created; else those that are wanted.
+    fn metadata_request(&self, version: i16) -> (Asked, MetadataRequest) {
+        let wanted = lock(&self.wanted);
+        let current = self.changes.borrow();
+        let unknown = |name: &str| current.topic(name).is_none_or(|t| t.error.is_some());
+        let create = wanted.iter().any(|(name, create)| *create && unknown(name));
+        if !create && self.want_all.load(Ordering::Relaxed) > 0 {
+            // Version 0 has no null: an empty list is all topics there.
+            let topics = (version == 0).then(Vec::new);
+            return (
+                Asked::All,
+                MetadataRequest { topics, allow_auto_topic_creation: version < 4, ..Default::default() },
+            );
+        }
+        let topics =
+            wanted.keys().map(|name| MetadataRequestTopic { name: Some(name.to_string()), ..Default::default() });
+        let allow_auto_topic_creation = create || version < 4;
+        let request =
+            MetadataRequest { topics: Some(topics.collect()), allow_auto_topic_creation, ..Default::default() };
+        (Asked::Some, request)
+    }
+
+    /// Why metadata cannot be had, if it cannot.
+    pub(super) fn refresh_failure(&self) -> Option<Error> {
+        let failing = lock(&self.pace).is_failing();
+        if failing { lock(&self.last_error).clone() } else { None }
+    }
+
+    /// Begins again with the bootstrap servers when nothing has helped for long.
+    fn rebootstrap_if_overdue(&self) {
+        let trigger = self.config.metadata_recovery_rebootstrap_trigger;
+        let overdue = lock(&self.pace).is_overdue(clock::now(), trigger);
+        if overdue && self.config.metadata_recovery_rebootstrap {
+            self.rebootstrap("no metadata could be had for metadata.recovery.rebootstrap.trigger.ms");
+        }
+    }
+
+    /// Waits until metadata is asked for or has grown old, and until it may be asked for. A topic that nobody asked for
+    /// before is asked for at once.
+    async fn refresh_due(&self, asked: usize, rng: &mut fastrand::Rng) {
+        let (not_before, failing) = {
+            let pace = lock(&self.pace);
+            (pace.not_before(self.config.retry(), rng), pace.is_failing())
+        };
+        if !failing && !self.changes.borrow().is_unsettled() {
+            tokio::select! {
+                () = self.refresh.notified() => {}
+                () = pause(self.config.metadata_max_age) => return,
+            }
+        }
+        let Some(not_before) = not_before else { return };
+        while lock(&self.wanted).len() == asked || failing {
+            tokio::select! {
+                () = tokio::time::sleep_until(not_before.into()) => return,
+                () = self.refresh.notified() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Clusters that move: brokers at other addresses, other clusters behind the same name, brokers that are gone.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::Names;
+use ottla_client::{Client, ClientConfig, Error, ErrorCode, Producer, ProducerConfig, ProducerRecord};
+use ottla_testkit::kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use ottla_testkit::{ApiKey, Broker};
+
+const LONG: Duration = Duration::from_secs(20);
+
+async fn write(producer: &Producer, count: usize) {
+    for number in 0..count {
+        let value = number.to_string();
+        producer.send(ProducerRecord::new("t").value(&value)).await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    assert!(producer.take_failure().is_none());
+}
+
+fn named(names: &Arc<Names>) -> ClientConfig {
+    let mut config = ClientConfig::new("bootstrap.test:9092");
+    config.dial = Some(Arc::clone(names) as Arc<dyn ottla_client::Dial>);
+    config
+}
+
+#[tokio::test]
+async fn rebootstrap_resolves_names_again_and_leaves_the_old_brokers() {
+    let mut old = Broker::builder().topic("t", 1).start().await.unwrap();
+    let names = Arc::new(Names::default());
+    names.set("bootstrap.test:9092", &old.bootstrap());
+    let client = Client::connect(named(&names)).await.unwrap();
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    write(&producer, 10).await;
+    let new = Broker::builder().nodes(2).topic("t", 1).start().await.unwrap();
+    names.set("bootstrap.test:9092", new.bootstrap().split(',').next().unwrap());
+    let node = client.cluster().brokers().next().unwrap().id;
+    old.kill_node(node.0);
+    write(&producer, 10).await;
+    assert_eq!(new.offsets("t", 0).map(|(_, end)| end), Some(10), "they are in the new cluster");
+    assert_eq!(client.cluster().brokers().count(), 2);
+}
+
+#[tokio::test]
+async fn names_that_do_not_resolve_yet_are_waited_for_as_long_as_is_said() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let names = Arc::new(Names::default());
+    let mut config = named(&names);
+    let error = Client::connect(config.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("the name bootstrap.test cannot be resolved"), "{error}");
+    config.bootstrap_resolve_timeout = LONG;
+    config.reconnect_backoff_max = Duration::from_millis(100);
+    let connecting = tokio::spawn(Client::connect(config));
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert!(!connecting.is_finished());
+    names.set("bootstrap.test:9092", &broker.bootstrap());
+    assert_eq!(connecting.await.unwrap().unwrap().cluster().brokers().count(), 1);
+}
+
+#[tokio::test]
+async fn rebootstrap_is_done_when_the_cluster_asks_for_it() {
+    let old = Broker::builder().topic("t", 1).start().await.unwrap();
+    let new = Broker::builder().nodes(3).topic("t", 1).start().await.unwrap();
+    let names = Arc::new(Names::default());
+    names.set("bootstrap.test:9092", &old.bootstrap());
+    let client = Client::connect(named(&names)).await.unwrap();
+    names.set("bootstrap.test:9092", new.bootstrap().split(',').next().unwrap());
+    let answer = |_: &MetadataRequest| MetadataResponse::default().with_error_code(129);
+    let asks = old.on(ApiKey::Metadata).reply(answer).always();
+    client.topic("t", Instant::now() + LONG).await.unwrap();
+    assert!(asks.hits() >= 1);
+    assert_eq!(client.cluster().brokers().count(), 3);
+}
+
+#[tokio::test]
+async fn without_rebootstrap_a_client_stays_with_its_brokers() {
+    let mut old = Broker::builder().topic("t", 1).start().await.unwrap();
+    let names = Arc::new(Names::default());
+    names.set("bootstrap.test:9092", &old.bootstrap());
+    let mut config = named(&names);
+    config.metadata_recovery_rebootstrap = false;
+    let client = Client::connect(config).await.unwrap();
+    let new = Broker::builder().topic("u", 1).start().await.unwrap();
+    names.set("bootstrap.test:9092", &new.bootstrap());
+    let node = client.cluster().brokers().next().unwrap().id;
+    old.kill_node(node.0);
+    let error = client.topic("u", Instant::now() + Duration::from_secs(1)).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert!(error.to_string().contains("none of its brokers can be reached"), "{error}");
+    old.restart_node(node.0).await.unwrap();
+    client.topic("t", Instant::now() + LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn silent_reconnect_loop_is_reported_within_api_timeout() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let _loop = broker.on(ApiKey::Metadata).hang_up().always();
+    let started = Instant::now();
+    let error = client.topic("t", started + Duration::from_millis(800)).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(5));
+    let text = error.to_string();
+    assert!(text.contains("finding the topic t") && text.contains("the broker closed it"), "{text}");
+    // What it waits for can be asked.
+    let text = client.describe();
+    assert!(text.contains("metadata cannot be refreshed") && text.contains("Metadata"), "{text}");
+}
+
+#[tokio::test]
+async fn a_client_says_what_it_is_connected_to_and_counts_what_it_does() {
+    let broker = Broker::builder().nodes(3).topic("t", 3).start().await.unwrap();
+    let mut config = ClientConfig::new(&broker.bootstrap());
+    config.client_id = "shop".to_owned();
+    let client = Client::connect(config).await.unwrap();
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    write(&producer, 30).await;
+    let _slow = broker.on(ApiKey::Produce).delay(Duration::from_secs(2)).times(1);
+    producer.send(ProducerRecord::new("t").value("x")).await.unwrap();
+    let deadline = Instant::now() + LONG;
+    while !client.describe().contains("unanswered, Produce since") {
+        assert!(Instant::now() < deadline, "{}", client.describe());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let text = client.describe();
+    for part in ["client shop of cluster", "3 brokers", "controller", "general (idle)", "metadata"] {
+        assert!(text.contains(part), "{part} in: {text}");
+    }
+    let metrics = client.metrics();
+    assert!(metrics.connection_count >= 2 && metrics.total.connection_creation_total >= 2, "{metrics:?}");
+    assert!(metrics.total.request_total > metrics.total.response_total, "one is unanswered: {metrics:?}");
+    assert!(metrics.total.outgoing_byte_total > 0 && metrics.total.incoming_byte_total > 0, "{metrics:?}");
+    assert!(metrics.total.request_latency_max >= metrics.total.request_latency_avg && metrics.metadata_age.is_some());
+}
+
+#[tokio::test]
+async fn all_topics_are_watched_as_long_as_somebody_wants_them() {
+    let broker = Broker::builder().topic("a1", 1).topic("a2", 2).topic("b", 1).start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    assert_eq!(client.cluster().topics().count(), 0);
+    let watch = client.watch_all_topics();
+    let deadline = Instant::now() + LONG;
+    while client.cluster().topics_matching(|name| name.starts_with('a'), true).count() < 2 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(client.cluster().topics().count(), 3);
+    drop(watch);
+}
+
+#[tokio::test]
+async fn a_topic_that_may_not_be_read_fails_its_callers_only() {
+    let broker = Broker::builder().topic("t", 1).topic("secret", 1).start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let _denied =
+        broker.on(ApiKey::Metadata).topic("secret").fail(ottla_testkit::ErrorCode::TopicAuthorizationFailed).always();
+    let error = client.topic("secret", Instant::now() + LONG).await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::TopicAuthorizationFailed));
+    client.topic("t", Instant::now() + LONG).await.unwrap();
+}
