@@ -2,6 +2,7 @@
 use bytes::Bytes;
 
 use super::batch::{HEADER_SIZE, field};
+use super::crc::Shift;
 use super::{Header, Records, varint};
 use crate::compression::{Compression, compress};
 use crate::wire::EncodeError;
@@ -11,7 +12,9 @@ use crate::wire::EncodeError;
 /// The header's place is kept at the front of the buffer, and is filled in when the batch is finished.
 #[derive(Debug)]
 pub struct BatchBuilder {
+    /// As long as its capacity; what lies behind `used` is of no meaning. So a record's place need not be cleared first.
     buffer: Vec<u8>,
+    used: usize,
     count: i32,
     base_timestamp: i64,
     max_timestamp: i64,
@@ -21,27 +24,30 @@ impl BatchBuilder {
     /// An empty batch with room for `bytes` bytes, its header included.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self::from_buffer(Vec::with_capacity(bytes.max(HEADER_SIZE)))
+        Self::over(vec![0; bytes.max(HEADER_SIZE)])
     }
 
     /// An empty batch in a buffer that was used before; what it holds is thrown away.
     #[must_use]
     pub fn from_buffer(mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
-        buffer.resize(HEADER_SIZE, 0);
-        Self { buffer, count: 0, base_timestamp: 0, max_timestamp: 0 }
+        buffer.resize(buffer.capacity().max(HEADER_SIZE), 0);
+        Self::over(buffer)
+    }
+
+    fn over(buffer: Vec<u8>) -> Self {
+        Self { buffer, used: HEADER_SIZE, count: 0, base_timestamp: 0, max_timestamp: 0 }
     }
 
     /// Bytes so far, the header included, before compression.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.buffer.len()
+        self.used
     }
 
     /// Bytes that can be added before the buffer has to grow.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.buffer.capacity() - self.buffer.len()
+        self.buffer.len() - self.used
     }
 
     /// Records so far.
@@ -80,7 +86,7 @@ impl BatchBuilder {
         headers: &[Header<'_>],
     ) -> bool {
         let size = RecordSize::of(self.deltas(timestamp), key, value, headers);
-        if self.count > 0 && (self.buffer.len() + size.whole > limit || self.count == i32::MAX) {
+        if self.count > 0 && (self.used + size.whole > limit || self.count == i32::MAX) {
             return false;
         }
         self.write(size, timestamp, key, value, headers);
@@ -91,6 +97,12 @@ impl BatchBuilder {
     pub fn append(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
         let size = RecordSize::of(self.deltas(timestamp), key, value, headers);
         self.write(size, timestamp, key, value, headers);
+    }
+
+    /// The buffer, to build another batch in; what was appended is lost.
+    #[must_use]
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
 
     /// Closes the batch and compresses its records. Who wrote it is stamped on later:
@@ -108,11 +120,12 @@ impl BatchBuilder {
         }
         .encode();
         let buffer = if compression == Compression::None {
-            std::mem::take(&mut self.buffer)
+            self.buffer.truncate(self.used);
+            self.buffer
         } else {
             let mut out = vec![0; HEADER_SIZE];
-            out.reserve(self.buffer.len() / 2);
-            let records = self.buffer.get(HEADER_SIZE..).unwrap_or_default();
+            out.reserve(self.used / 2);
+            let records = self.buffer.get(HEADER_SIZE..self.used).unwrap_or_default();
             compress(compression, level, records, &mut out)?;
             out
         };
@@ -141,7 +154,18 @@ impl BatchBuilder {
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.count += 1;
-        write_record(&mut self.buffer, size, deltas, key, value, headers);
+        let start = self.used;
+        self.used += size.whole;
+        if self.used > self.buffer.len() {
+            self.grow();
+        }
+        write_record(&mut self.buffer[start..self.used], size, deltas, key, value, headers);
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.buffer.reserve(self.used - self.buffer.len());
+        self.buffer.resize(self.buffer.capacity(), 0);
     }
 }
 
@@ -204,21 +228,19 @@ impl RecordSize {
     }
 }
 
-/// Appends a record. All of its place is made at once, so that the buffer grows once and the fields are only stored.
+/// Writes a record into a place of its length.
 #[inline]
 pub(super) fn write_record(
-    buffer: &mut Vec<u8>,
+    place: &mut [u8],
     size: RecordSize,
     deltas: Deltas,
     key: Option<&[u8]>,
     value: Option<&[u8]>,
     headers: &[Header<'_>],
 ) {
-    let start = buffer.len();
-    buffer.resize(start + size.whole, 0);
-    let mut out = Cursor { rest: &mut buffer[start..] };
+    let mut out = Cursor { rest: place };
     out.varint(size.body as i64);
-    out.skip(1); // attributes, unused
+    out.varint(0); // attributes, unused
     out.varint(deltas.timestamp);
     out.varint(i64::from(deltas.offset));
     out.bytes(key);
@@ -237,14 +259,9 @@ struct Cursor<'a> {
 
 impl Cursor<'_> {
     #[inline]
-    fn skip(&mut self, n: usize) {
-        self.rest = &mut std::mem::take(&mut self.rest)[n..];
-    }
-
-    #[inline]
     fn varint(&mut self, value: i64) {
         let n = varint::put(self.rest, value);
-        self.skip(n);
+        self.rest = &mut std::mem::take(&mut self.rest)[n..];
     }
 
     #[inline]
@@ -252,10 +269,33 @@ impl Cursor<'_> {
         let Some(bytes) = bytes else { return self.varint(-1) };
         self.varint(bytes.len() as i64);
         let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(bytes.len());
-        place.copy_from_slice(bytes);
+        copy(place, bytes);
         self.rest = rest;
     }
 }
+
+/// Copies between places of one length. Keys and headers are short: two moves that overlap are cheaper than a call.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        8..=16 => copy_ends::<8>(to, from),
+        4..8 => copy_ends::<4>(to, from),
+        17..=32 => copy_ends::<16>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// The first and the last `N` bytes, of not more than twice as many.
+#[inline]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(place), Some(bytes)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
+        *place = *bytes;
+    }
+    if let (Some(place), Some(bytes)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+        *place = *bytes;
+    }
+}
+
 /// Who wrote a batch: what the broker checks to keep a log free of duplicates and holes (KIP-98).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerStamp {
@@ -276,6 +316,8 @@ pub struct FinishedBatch {
     /// The whole batch; its first [`HEADER_SIZE`] bytes are not used.
     buffer: Bytes,
     body_crc: u32,
+    /// What moves a checksum over the body.
+    shift: Shift,
     count: i32,
     max_timestamp: i64,
 }
@@ -286,7 +328,8 @@ impl FinishedBatch {
         let length = i32::try_from(buffer.len() - field::LENGTH.end).map_err(|_| EncodeError::TooLong(buffer.len()))?;
         head[field::LENGTH].copy_from_slice(&length.to_be_bytes());
         let body_crc = crc32c::crc32c(&buffer[HEADER_SIZE..]);
-        let mut batch = Self { head, buffer, body_crc, count, max_timestamp };
+        let shift = Shift::over(buffer.len() - HEADER_SIZE);
+        let mut batch = Self { head, buffer, body_crc, shift, count, max_timestamp };
         batch.seal();
         Ok(batch)
     }
@@ -341,7 +384,7 @@ impl FinishedBatch {
     /// The checksum covers all from the attributes on. Only the header's part of it is computed anew.
     fn seal(&mut self) {
         let head_crc = crc32c::crc32c(&self.head[field::ATTRIBUTES.start..]);
-        let crc = crc32c::crc32c_combine(head_crc, self.body_crc, self.buffer.len() - HEADER_SIZE);
+        let crc = self.shift.combine(head_crc, self.body_crc);
         self.head[field::CRC].copy_from_slice(&crc.to_be_bytes());
     }
 }

@@ -226,7 +226,9 @@ impl Rewritten {
         // The base timestamp is 0, so that there is no timestamp that a delta cannot say.
         let deltas = Deltas { timestamp: message.timestamp, offset: self.delta(offset)? };
         let size = RecordSize::of(deltas, message.key, message.value, &[]);
-        write_record(&mut self.bytes, size, deltas, message.key, message.value, &[]);
+        let start = self.bytes.len();
+        self.bytes.resize(start + size.whole, 0);
+        write_record(&mut self.bytes[start..], size, deltas, message.key, message.value, &[]);
         self.last_offset = self.last_offset.max(offset);
         self.max_timestamp = self.max_timestamp.max(message.timestamp);
         self.count += 1;

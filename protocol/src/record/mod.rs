@@ -2,6 +2,7 @@
 mod batch;
 mod builder;
 mod control;
+mod crc;
 mod decoder;
 mod legacy;
 mod message_set;

@@ -1,15 +1,37 @@
 //! Zigzag variable-length integers, as records use them.
 
 /// Bytes that `value` takes.
+#[inline]
 pub(crate) const fn length(value: i64) -> usize {
-    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    let bits = zigzag(value);
+    if bits < 1 << 7 {
+        1
+    } else if bits < 1 << 14 {
+        2
+    } else {
+        (64 - bits.leading_zeros() as usize).div_ceil(7)
+    }
 }
 
-/// Writes `value` at the front of `out` and returns the number of bytes; `out` has room for 10.
+/// Writes `value` at the front of `out` and returns the number of bytes; `out` has room for it.
 #[inline]
 pub(crate) fn put(out: &mut [u8], value: i64) -> usize {
-    let mut rest = zigzag(value);
+    let bits = zigzag(value);
+    match out {
+        [first, ..] if bits < 1 << 7 => {
+            *first = bits as u8;
+            1
+        }
+        [first, second, ..] if bits < 1 << 14 => {
+            *first = bits as u8 | 0x80;
+            *second = (bits >> 7) as u8;
+            2
+        }
+        _ => put_long(out, bits),
+    }
+}
+
+fn put_long(out: &mut [u8], mut rest: u64) -> usize {
     let mut at = 0;
     for byte in out {
         at += 1;
@@ -26,25 +48,34 @@ pub(crate) fn put(out: &mut [u8], value: i64) -> usize {
 /// Reads a value of at most 64 bits from the front of `input`.
 #[inline]
 pub(crate) fn take(input: &mut &[u8]) -> Option<i64> {
-    let (&first, rest) = input.split_first()?;
-    if first < 0x80 {
-        *input = rest;
-        return Some(unzigzag(u64::from(first)));
+    match take_short(input) {
+        Some(value) => Some(i64::from(value)),
+        None => take_long(input, 10),
     }
-    take_long(input, 10)
 }
 
 /// Reads a value of at most 32 bits from the front of `input`.
 #[inline]
 pub(crate) fn take_i32(input: &mut &[u8]) -> Option<i32> {
-    let (&first, rest) = input.split_first()?;
-    if first < 0x80 {
-        *input = rest;
-        return Some(unzigzag(u64::from(first)) as i32);
+    match take_short(input) {
+        Some(value) => Some(value),
+        None => i32::try_from(take_long(input, 5)?).ok(),
     }
-    i32::try_from(take_long(input, 5)?).ok()
 }
 
+/// One or two bytes, as nearly all values take.
+#[inline]
+fn take_short(input: &mut &[u8]) -> Option<i32> {
+    let (bits, rest) = match *input {
+        [first @ 0..0x80, rest @ ..] => (i32::from(*first), rest),
+        [first, second @ 0..0x80, rest @ ..] => (i32::from(*first & 0x7f) | i32::from(*second) << 7, rest),
+        _ => return None,
+    };
+    *input = rest;
+    Some((bits >> 1) ^ -(bits & 1))
+}
+
+#[cold]
 fn take_long(input: &mut &[u8], max: usize) -> Option<i64> {
     let mut value = 0u64;
     for (i, &byte) in input.iter().take(max).enumerate() {
