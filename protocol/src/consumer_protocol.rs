@@ -156,9 +156,7 @@ mod tests {
     use super::*;
 
     fn hex(text: &str) -> Bytes {
-        let digits: String = text.split_whitespace().collect();
-        let byte = |i: usize| u8::from_str_radix(&digits[i..i + 2], 16).unwrap();
-        (0..digits.len()).step_by(2).map(byte).collect()
+        crate::hex::hex(text).into()
     }
 
     fn of_t(partitions: &[i32]) -> Vec<TopicPartitions> {

@@ -3,9 +3,12 @@
 #[path = "common/generate.rs"]
 #[allow(dead_code, reason = "only its random numbers are used here")]
 mod generate;
+#[path = "common/hex.rs"]
+mod hex;
 
 use bytes::{Bytes, BytesMut};
 use generate::Rng;
+use hex::hex;
 use kafka_protocol_3_9::records as theirs;
 use ottla_protocol::compression::{Compression, decompress};
 use ottla_protocol::record::{
@@ -175,12 +178,6 @@ fn a_run_that_is_not_compressed_is_one_batch() {
     assert_eq!(batches[0].timestamp_type(), TimestampType::CreateTime);
     assert_eq!((batches[0].producer_id(), batches[0].partition_leader_epoch()), (-1, -1));
     assert!(!batches[0].is_transactional() && !batches[0].is_control());
-}
-
-fn hex(text: &str) -> Vec<u8> {
-    let digits: String = text.lines().filter_map(|line| line.split("//").next()).collect();
-    let digits: Vec<char> = digits.chars().filter(|c| !c.is_whitespace()).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).expect("hex")).collect()
 }
 
 #[test]

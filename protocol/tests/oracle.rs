@@ -4,182 +4,27 @@
 //! The bytes are not made by our encoder: a mistake in the description shows at their decoder, a mistake in the codec
 //! at the comparison.
 mod common;
+#[path = "common/theirs.rs"]
+#[macro_use]
+mod theirs;
+#[path = "common/newest.rs"]
+mod newest;
+#[path = "common/oldest.rs"]
+mod oldest;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use common::generate::{Rng, encoding};
 use common::{Api, Message, apis};
+use newest::newest;
+use oldest::oldest;
 use ottla_protocol::schema::Type;
 use ottla_protocol::{EncodeError, Version};
+use theirs::Theirs;
 
 /// How many encodings of each message are tried in each version.
 const ROUNDS: u64 = 50;
-
-/// A message of the oracle's: its versions, and bytes decoded and encoded again.
-struct Theirs {
-    name: &'static str,
-    versions: std::ops::RangeInclusive<i16>,
-    /// Decoded in one version, encoded in another.
-    convert: fn(Bytes, i16, i16) -> Result<Vec<u8>, String>,
-}
-
-macro_rules! theirs {
-    ($function:ident from $oracle:ident: $($name:ident,)*) => {
-        fn $function() -> Vec<Theirs> {
-            use $oracle::protocol::{Decodable, Encodable, Message};
-            vec![$({
-                fn convert(mut bytes: Bytes, from: i16, to: i16) -> Result<Vec<u8>, String> {
-                    let message = $oracle::messages::$name::decode(&mut bytes, from).map_err(|e| e.to_string())?;
-                    if !bytes.is_empty() {
-                        return Err(format!("{} bytes are left over", bytes.len()));
-                    }
-                    let mut out = Vec::new();
-                    message.encode(&mut out, to).map_err(|e| e.to_string())?;
-                    Ok(out)
-                }
-                let versions = $oracle::messages::$name::VERSIONS;
-                Theirs { name: stringify!($name), versions: versions.min..=versions.max, convert }
-            },)*]
-        }
-    };
-}
-
-theirs! { newest from kafka_protocol:
-    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse,
-    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    AddRaftVoterRequest, AddRaftVoterResponse,
-    AlterClientQuotasRequest, AlterClientQuotasResponse,
-    AlterConfigsRequest, AlterConfigsResponse,
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
-    AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
-    AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse,
-    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
-    ApiVersionsRequest, ApiVersionsResponse,
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
-    CreateAclsRequest, CreateAclsResponse,
-    CreateDelegationTokenRequest, CreateDelegationTokenResponse,
-    CreatePartitionsRequest, CreatePartitionsResponse,
-    CreateTopicsRequest, CreateTopicsResponse,
-    DeleteAclsRequest, DeleteAclsResponse,
-    DeleteGroupsRequest, DeleteGroupsResponse,
-    DeleteRecordsRequest, DeleteRecordsResponse,
-    DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse,
-    DescribeAclsRequest, DescribeAclsResponse,
-    DescribeClientQuotasRequest, DescribeClientQuotasResponse,
-    DescribeClusterRequest, DescribeClusterResponse,
-    DescribeConfigsRequest, DescribeConfigsResponse,
-    DescribeDelegationTokenRequest, DescribeDelegationTokenResponse,
-    DescribeGroupsRequest, DescribeGroupsResponse,
-    DescribeLogDirsRequest, DescribeLogDirsResponse,
-    DescribeProducersRequest, DescribeProducersResponse,
-    DescribeQuorumRequest, DescribeQuorumResponse,
-    DescribeShareGroupOffsetsRequest, DescribeShareGroupOffsetsResponse,
-    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-    DescribeTransactionsRequest, DescribeTransactionsResponse,
-    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
-    ElectLeadersRequest, ElectLeadersResponse,
-    EndTxnRequest, EndTxnResponse,
-    ExpireDelegationTokenRequest, ExpireDelegationTokenResponse,
-    FetchRequest, FetchResponse,
-    FindCoordinatorRequest, FindCoordinatorResponse,
-    GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
-    HeartbeatRequest, HeartbeatResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    InitProducerIdRequest, InitProducerIdResponse,
-    JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, LeaveGroupResponse,
-    ListConfigResourcesRequest, ListConfigResourcesResponse,
-    ListGroupsRequest, ListGroupsResponse,
-    ListOffsetsRequest, ListOffsetsResponse,
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
-    ListTransactionsRequest, ListTransactionsResponse,
-    MetadataRequest, MetadataResponse,
-    OffsetCommitRequest, OffsetCommitResponse,
-    OffsetDeleteRequest, OffsetDeleteResponse,
-    OffsetFetchRequest, OffsetFetchResponse,
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
-    ProduceRequest, ProduceResponse,
-    PushTelemetryRequest, PushTelemetryResponse,
-    RemoveRaftVoterRequest, RemoveRaftVoterResponse,
-    RenewDelegationTokenRequest, RenewDelegationTokenResponse,
-    SaslAuthenticateRequest, SaslAuthenticateResponse,
-    SaslHandshakeRequest, SaslHandshakeResponse,
-    ShareAcknowledgeRequest, ShareAcknowledgeResponse,
-    ShareFetchRequest, ShareFetchResponse,
-    ShareGroupDescribeRequest, ShareGroupDescribeResponse,
-    ShareGroupHeartbeatRequest, ShareGroupHeartbeatResponse,
-    SyncGroupRequest, SyncGroupResponse,
-    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
-    UnregisterBrokerRequest, UnregisterBrokerResponse,
-    UpdateFeaturesRequest, UpdateFeaturesResponse,
-    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
-}
-
-theirs! { oldest from kafka_protocol_3_9:
-    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse,
-    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-    AlterClientQuotasRequest, AlterClientQuotasResponse,
-    AlterConfigsRequest, AlterConfigsResponse,
-    AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse,
-    AlterReplicaLogDirsRequest, AlterReplicaLogDirsResponse,
-    AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
-    ApiVersionsRequest, ApiVersionsResponse,
-    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse,
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
-    CreateAclsRequest, CreateAclsResponse,
-    CreateDelegationTokenRequest, CreateDelegationTokenResponse,
-    CreatePartitionsRequest, CreatePartitionsResponse,
-    CreateTopicsRequest, CreateTopicsResponse,
-    DeleteAclsRequest, DeleteAclsResponse,
-    DeleteGroupsRequest, DeleteGroupsResponse,
-    DeleteRecordsRequest, DeleteRecordsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse,
-    DescribeAclsRequest, DescribeAclsResponse,
-    DescribeClientQuotasRequest, DescribeClientQuotasResponse,
-    DescribeClusterRequest, DescribeClusterResponse,
-    DescribeConfigsRequest, DescribeConfigsResponse,
-    DescribeDelegationTokenRequest, DescribeDelegationTokenResponse,
-    DescribeGroupsRequest, DescribeGroupsResponse,
-    DescribeLogDirsRequest, DescribeLogDirsResponse,
-    DescribeProducersRequest, DescribeProducersResponse,
-    DescribeQuorumRequest, DescribeQuorumResponse,
-    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
-    DescribeTransactionsRequest, DescribeTransactionsResponse,
-    DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse,
-    ElectLeadersRequest, ElectLeadersResponse,
-    EndTxnRequest, EndTxnResponse,
-    ExpireDelegationTokenRequest, ExpireDelegationTokenResponse,
-    FetchRequest, FetchResponse,
-    FindCoordinatorRequest, FindCoordinatorResponse,
-    GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse,
-    HeartbeatRequest, HeartbeatResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    InitProducerIdRequest, InitProducerIdResponse,
-    JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, LeaveGroupResponse,
-    ListGroupsRequest, ListGroupsResponse,
-    ListOffsetsRequest, ListOffsetsResponse,
-    ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
-    ListTransactionsRequest, ListTransactionsResponse,
-    MetadataRequest, MetadataResponse,
-    OffsetCommitRequest, OffsetCommitResponse,
-    OffsetDeleteRequest, OffsetDeleteResponse,
-    OffsetFetchRequest, OffsetFetchResponse,
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
-    ProduceRequest, ProduceResponse,
-    PushTelemetryRequest, PushTelemetryResponse,
-    RenewDelegationTokenRequest, RenewDelegationTokenResponse,
-    SaslAuthenticateRequest, SaslAuthenticateResponse,
-    SaslHandshakeRequest, SaslHandshakeResponse,
-    SyncGroupRequest, SyncGroupResponse,
-    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
-    UnregisterBrokerRequest, UnregisterBrokerResponse,
-    UpdateFeaturesRequest, UpdateFeaturesResponse,
-    WriteTxnMarkersRequest, WriteTxnMarkersResponse,
-}
 
 #[test]
 fn our_bytes_come_back_as_they_were() {
