@@ -8,13 +8,20 @@ use std::alloc::System;
 use std::cell::OnceCell;
 
 use bytes::Bytes;
+use messages::apis;
 use messages::generate::{Rng, encoding};
-use messages::{Api, Message, apis};
+pub(crate) use messages::{Api, Message};
 use ottla_protocol::Version;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// The cap on what is decompressed.
+pub(crate) const LIMIT: usize = 1 << 20;
+/// What decompressing to [`LIMIT`] may take besides: the buffer grows by doubling, an LZ4 frame may name blocks of 4 MiB
+/// of which its decoder holds up to three, and a Zstandard window is as long as the frame says, to 8 MiB.
+pub(crate) const DECOMPRESSION: usize = 3 * LIMIT + (12 << 20);
 
 /// Runs `work` on an input of `length` bytes and panics if it takes more memory than such an input may cost.
 pub(crate) fn bounded<T>(length: usize, besides: usize, work: impl FnOnce() -> T) -> T {
@@ -25,14 +32,21 @@ pub(crate) fn bounded<T>(length: usize, besides: usize, work: impl FnOnce() -> T
     result
 }
 
-/// Takes an API and a version off the front, decodes the rest as the message of them that `pick` names, encodes what
-/// comes out, and decodes that: both encodings have to be the same. The high bit of the version makes of the rest changes
-/// to a valid encoding, so that what lies deep is reached without a corpus.
+/// Decodes the message that the input stands for ([`choose`]), encodes what comes out, and decodes that: both encodings
+/// have to be the same.
 pub(crate) fn message(data: &[u8], pick: fn(&Api) -> Message) {
+    if let Some((message, version, bytes)) = choose(data, pick) {
+        recode_twice(message, version, bytes);
+    }
+}
+
+/// Takes an API and a version off the front; the rest is the message of them that `pick` names. The high bit of the
+/// version makes of the rest changes to a valid encoding, so that what lies deep is reached without a corpus.
+pub(crate) fn choose(data: &[u8], pick: fn(&Api) -> Message) -> Option<(Message, Version, Bytes)> {
     thread_local! {
         static APIS: OnceCell<Vec<Api>> = const { OnceCell::new() };
     }
-    let [api, flags, bytes @ ..] = data else { return };
+    let [api, flags, bytes @ ..] = data else { return None };
     APIS.with(|all| {
         let all = all.get_or_init(apis);
         let api = &all[usize::from(*api) % all.len()];
@@ -40,8 +54,8 @@ pub(crate) fn message(data: &[u8], pick: fn(&Api) -> Message) {
         let version = Version { number, flexible: number >= api.flexible_from };
         let message = pick(api);
         let bytes = if *flags & 0x80 == 0 { bytes.to_vec() } else { changed(message, version, bytes) };
-        recode_twice(message, version, bytes.into());
-    });
+        Some((message, version, bytes.into()))
+    })
 }
 
 /// A valid encoding that the first byte chooses; three bytes each are a place in it, and what is put there.

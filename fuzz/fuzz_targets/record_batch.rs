@@ -5,19 +5,16 @@
 mod common;
 
 use bytes::Bytes;
+use common::{DECOMPRESSION, LIMIT};
 use ottla_protocol::compression::Compression;
 use ottla_protocol::record::{BatchBuilder, DecodedBatch, HEADER_SIZE, Header, RecordBatch};
-
-const LIMIT: usize = 1 << 20;
-/// An LZ4 frame may name blocks of 4 MiB, and its decoder holds up to three.
-const BLOCKS: usize = 12 << 20;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let [mode, data @ ..] = data else { return };
     let mut records = if *mode & 0x80 == 0 { Bytes::copy_from_slice(data) } else { framed(*mode, data) };
     while let Ok(Some(batch)) = RecordBatch::split_from(&mut records) {
         let _ = (batch.verify_crc(), batch.next_offset(), batch.control_marker());
-        let decoded = common::bounded(batch.bytes().len(), 3 * LIMIT + BLOCKS, || batch.decompress(LIMIT));
+        let decoded = common::bounded(batch.bytes().len(), DECOMPRESSION, || batch.decompress(LIMIT));
         if let Ok(decoded) = decoded {
             read(&decoded);
         }
