@@ -132,17 +132,24 @@ pub fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<
         #[cfg(feature = "lz4")]
         Compression::Lz4 => read_capped(lz4::reader(input).ok_or(RecordError::Decompress)?, input.len(), limit),
         #[cfg(feature = "zstd")]
-        Compression::Zstd => read_capped(zstd::reader(input).map_err(|_| RecordError::Decompress)?, input.len(), limit),
+        Compression::Zstd => match zstd::decompress_whole(input, limit) {
+            Some(out) => Ok(out),
+            None => read_capped(zstd::reader(input).map_err(|_| RecordError::Decompress)?, input.len(), limit),
+        },
         #[allow(unreachable_patterns, reason = "without all codecs")]
         other => Err(RecordError::Compression(other.code())),
     }
 }
 
+/// Room for so much more than the input is made at once: records of text seldom compress better.
+#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
+const USUAL_RATIO: usize = 6;
+
 /// Reads to the end, or to one byte past the limit: what a header claims of the size is not believed.
 #[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
 fn read_capped(reader: impl std::io::Read, input: usize, limit: usize) -> Result<Vec<u8>, RecordError> {
     use std::io::Read;
-    let mut out = Vec::with_capacity(input.saturating_mul(3).min(limit));
+    let mut out = Vec::with_capacity(input.saturating_mul(USUAL_RATIO).min(limit));
     let cap = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(cap).read_to_end(&mut out).map_err(|_| RecordError::Decompress)?;
     if out.len() > limit { Err(RecordError::TooLarge { limit }) } else { Ok(out) }

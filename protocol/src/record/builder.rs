@@ -212,24 +212,24 @@ pub(super) struct RecordSize {
 }
 
 impl RecordSize {
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(deltas: Deltas, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> Self {
-        let sized = |bytes: Option<&[u8]>| bytes.map_or(1, |b| varint::length(b.len() as i64) + b.len());
+        let sized = |bytes: Option<&[u8]>| bytes.map_or(1, |b| varint::length_of_length(b.len()) + b.len());
         let mut body = 1
             + varint::length(deltas.timestamp)
             + varint::length(i64::from(deltas.offset))
             + sized(key)
             + sized(value)
-            + varint::length(headers.len() as i64);
+            + varint::length_of_length(headers.len());
         for header in headers {
             body += sized(Some(header.key.as_bytes())) + sized(header.value);
         }
-        Self { body, whole: varint::length(body as i64) + body }
+        Self { body, whole: varint::length_of_length(body) + body }
     }
 }
 
 /// Writes a record into a place of its length.
-#[inline]
+#[inline(always)]
 pub(super) fn write_record(
     place: &mut [u8],
     size: RecordSize,
@@ -238,44 +238,29 @@ pub(super) fn write_record(
     value: Option<&[u8]>,
     headers: &[Header<'_>],
 ) {
-    let mut out = Cursor { rest: place };
-    out.varint(size.body as i64);
-    out.varint(0); // attributes, unused
-    out.varint(deltas.timestamp);
-    out.varint(i64::from(deltas.offset));
-    out.bytes(key);
-    out.bytes(value);
-    out.varint(headers.len() as i64);
+    let mut at = varint::put_length(place, 0, size.body);
+    place[at] = 0; // attributes, unused
+    at = varint::put(place, at + 1, deltas.timestamp);
+    at = varint::put(place, at, i64::from(deltas.offset));
+    at = put_bytes(place, at, key);
+    at = put_bytes(place, at, value);
+    at = varint::put_length(place, at, headers.len());
     for header in headers {
-        out.bytes(Some(header.key.as_bytes()));
-        out.bytes(header.value);
+        at = put_bytes(place, at, Some(header.key.as_bytes()));
+        at = put_bytes(place, at, header.value);
     }
 }
 
-/// Writes one field after the other into a place of exactly their length.
-struct Cursor<'a> {
-    rest: &'a mut [u8],
-}
-
-impl Cursor<'_> {
-    #[inline]
-    fn varint(&mut self, value: i64) {
-        let n = varint::put(self.rest, value);
-        self.rest = &mut std::mem::take(&mut self.rest)[n..];
-    }
-
-    #[inline]
-    fn bytes(&mut self, bytes: Option<&[u8]>) {
-        let Some(bytes) = bytes else { return self.varint(-1) };
-        self.varint(bytes.len() as i64);
-        let (place, rest) = std::mem::take(&mut self.rest).split_at_mut(bytes.len());
-        copy(place, bytes);
-        self.rest = rest;
-    }
+#[inline(always)]
+fn put_bytes(place: &mut [u8], at: usize, bytes: Option<&[u8]>) -> usize {
+    let Some(bytes) = bytes else { return varint::put(place, at, -1) };
+    let at = varint::put_length(place, at, bytes.len());
+    copy(&mut place[at..at + bytes.len()], bytes);
+    at + bytes.len()
 }
 
 /// Copies between places of one length. Keys and headers are short: two moves that overlap are cheaper than a call.
-#[inline]
+#[inline(always)]
 fn copy(to: &mut [u8], from: &[u8]) {
     match from.len() {
         8..=16 => copy_ends::<8>(to, from),

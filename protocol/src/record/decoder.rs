@@ -110,12 +110,19 @@ impl<'a> RecordIter<'a> {
         RecordPosition { at: self.batch.records.len() - self.rest.len(), index: self.index }
     }
 
+    /// As Kafka's client: a batch that counts too few records is damaged.
+    #[cold]
+    fn end(&mut self) -> Option<Result<Record<'a>, RecordError>> {
+        let left_over = !std::mem::take(&mut self.rest).is_empty();
+        left_over.then(|| Err(self.malformed(self.index, "bytes are left over after the last")))
+    }
+
     #[cold]
     fn malformed(&self, index: u32, reason: &'static str) -> RecordError {
         RecordError::Record { base_offset: self.batch.base_offset, index, reason }
     }
 
-    #[inline]
+    #[inline(always)]
     fn parse(&mut self) -> Result<Record<'a>, &'static str> {
         const CUT: &str = "it is cut short";
         let length = varint::take_i32(&mut self.rest).ok_or(CUT)?;
@@ -154,13 +161,11 @@ impl<'a> RecordIter<'a> {
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<Record<'a>, RecordError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let index = self.index;
         if index >= self.batch.count {
-            // As Kafka's client: a batch that counts too few records is damaged.
-            let left_over = !std::mem::take(&mut self.rest).is_empty();
-            return left_over.then(|| Err(self.malformed(index, "bytes are left over after the last")));
+            return self.end();
         }
         match self.parse() {
             Ok(record) => {
@@ -197,11 +202,9 @@ impl<'a> Iterator for RecordIter<'a> {
 
 #[inline]
 fn nullable<'a>(input: &mut &'a [u8]) -> Result<Option<&'a [u8]>, &'static str> {
-    let length = varint::take_i32(input).ok_or("it is cut short")?;
-    if length < 0 {
-        return if length == -1 { Ok(None) } else { Err("a length in it is negative") };
-    }
-    let (bytes, rest) = input.split_at_checked(length as usize).ok_or("a length in it goes past its end")?;
+    let length = varint::take_length(input).ok_or("it is cut short")?;
+    let Some(length) = length.map_err(|_| "a length in it is negative")? else { return Ok(None) };
+    let (bytes, rest) = input.split_at_checked(length).ok_or("a length in it goes past its end")?;
     *input = rest;
     Ok(Some(bytes))
 }
@@ -225,6 +228,7 @@ impl<'a> Iterator for Headers<'a> {
     /// `Err` is what is wrong with the header; there are no more after it.
     type Item = Result<Header<'a>, &'static str>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let header = header(&mut self.rest);
@@ -235,6 +239,7 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
+#[inline]
 fn header<'a>(input: &mut &'a [u8]) -> Result<Header<'a>, &'static str> {
     let key = nullable(input)?.ok_or("a header has no key")?;
     let key = std::str::from_utf8(key).map_err(|_| "the key of a header is not UTF-8")?;
