@@ -61,7 +61,7 @@ fn append((mut builder, records): (BatchBuilder, Vec<Owned>)) -> BatchBuilder {
     builder
 }
 
-#[library_benchmark(config = at_most(71_066), setup = filled)]
+#[library_benchmark(config = at_most(71_200), setup = filled)]
 #[bench::of_1000()]
 fn finish(builder: BatchBuilder) -> FinishedBatch {
     builder.finish(Compression::None, None).expect("no codec")
@@ -99,7 +99,7 @@ fn produce() -> ProduceRequest {
     }
 }
 
-#[library_benchmark(config = at_most(11_000), setup = produce)]
+#[library_benchmark(config = at_most(17_838), setup = produce)]
 #[bench::of_20_partitions()]
 fn encode_produce(request: ProduceRequest) -> usize {
     let frame = request.encode_frame(11, 5, Some("me")).expect("version 11 can carry it");
@@ -121,7 +121,7 @@ fn fetch() -> Bytes {
     FetchRequest::encode_response_frame(&response, 12, 5).expect("version 12 can carry it").to_bytes().slice(9..)
 }
 
-#[library_benchmark(config = at_most(11_427), setup = fetch)]
+#[library_benchmark(config = at_most(13_087), setup = fetch)]
 #[bench::of_20_partitions()]
 fn decode_fetch(body: Bytes) -> FetchResponse {
     FetchRequest::decode_response(12, body).expect("a valid response")
