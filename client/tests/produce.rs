@@ -104,6 +104,33 @@ async fn retries_neither_lose_double_nor_swap_records() {
     assert_eq!(ends(&client, "t", 4).await, [1000; 4]);
 }
 
+/// A broker takes any first sequence of a producer it does not know. If the first batch is refused and the second is not,
+/// they are swapped, and the first fits nowhere any more.
+#[tokio::test]
+async fn a_new_partition_that_refuses_its_first_batch_gets_all_in_order() {
+    let broker = Broker::builder().topic("t", 8).start().await.unwrap();
+    let client = client(&broker).await;
+    let small = config(|c| {
+        c.batch_size = 200;
+        c.linger = Duration::ZERO;
+        c.delivery_timeout = Duration::from_secs(40);
+    });
+    let producer = Producer::new(&client, small).unwrap();
+    for partition in 0..8 {
+        let rule = broker.on(ApiKey::Produce).fail(ottla_testkit::ErrorCode::UnknownTopicOrPartition).times(1);
+        let mut deliveries = Vec::new();
+        for i in 0..200i32 {
+            let value = i.to_be_bytes();
+            deliveries.push(producer.send(ProducerRecord::new("t").partition(partition).value(&value)).await.unwrap());
+        }
+        for (i, delivery) in (0..).zip(deliveries) {
+            assert_eq!(delivery.await.unwrap().offset, i);
+        }
+        assert_eq!(rule.hits(), 1);
+    }
+    assert_eq!(ends(&client, "t", 8).await, [200; 8]);
+}
+
 /// Answers get lost after the write: the broker has the batch already when it comes again.
 #[tokio::test]
 async fn a_lost_answer_doubles_nothing() {

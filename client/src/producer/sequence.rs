@@ -25,6 +25,8 @@ pub(crate) struct PartitionSequence {
     /// The number expected after what is acknowledged.
     acked_next: i32,
     last_acked_offset: i64,
+    /// Whether the partition has a batch of this id and epoch for certain.
+    is_known: bool,
     /// Batches with a connection, by number.
     in_flight: Vec<u64>,
     /// A batch that was sent timed out: whether the log has it shows when what is in flight is answered.
@@ -62,6 +64,7 @@ impl Default for PartitionSequence {
             next: 0,
             acked_next: 0,
             last_acked_offset: -1,
+            is_known: false,
             in_flight: Vec::new(),
             is_unresolved: false,
             needs_new_epoch: false,
@@ -77,8 +80,10 @@ impl PartitionSequence {
             _ if id == ProducerIdAndEpoch::NONE || self.needs_new_epoch => false,
             // A retry overtakes what was sent after it, never what was sent before.
             _ if batch.stamp.is_some() => self.in_flight.iter().all(|number| *number > batch.number),
-            // No new epoch while the old one is in flight, and nothing new while a gap may be open.
-            _ => !self.is_unresolved && (self.id == id || self.in_flight.is_empty()),
+            // No new epoch while the old one is in flight, and nothing new while a gap may be open. A broker takes any
+            // first sequence of a producer it does not know (ProducerAppendInfo.java): a leader that refuses the first
+            // batch, because it is not leader yet, and takes the second would swap them for good. So the first goes alone.
+            _ => !self.is_unresolved && (self.in_flight.is_empty() || (self.id == id && self.is_known)),
         }
     }
 
@@ -114,6 +119,7 @@ impl PartitionSequence {
         if (stamp.producer_id, stamp.epoch) != (self.id.producer_id, self.id.epoch) {
             return;
         }
+        self.is_known = true;
         let end = advance(stamp.base_sequence, batch.count());
         // Answers come in order but for a retry that was a duplicate.
         if distance(self.acked_next, end) > 0 {
@@ -147,8 +153,8 @@ impl PartitionSequence {
     /// The broker misses a batch before this one.
     fn out_of_order(&self, base_sequence: i32, tx: bool) -> Disposition {
         match () {
-            // An earlier batch failed first, and goes first.
-            () if base_sequence != self.acked_next && !self.is_unresolved => Disposition::Retry,
+            // An earlier batch failed first, and goes first. What lies behind the acknowledged never fits again.
+            () if distance(self.acked_next, base_sequence) > 0 && !self.is_unresolved => Disposition::Retry,
             () if tx => Disposition::Fail,
             () => Disposition::RetryInNewEpoch,
         }
@@ -243,6 +249,11 @@ mod tests {
         batch
     }
 
+    /// A partition that knows the producer, so that several batches may be in flight.
+    fn known() -> PartitionSequence {
+        PartitionSequence { id: ID, is_known: true, ..PartitionSequence::default() }
+    }
+
     fn sent(sequence: &mut PartitionSequence, number: u64, records: i32) -> ProducerBatch {
         let mut batch = batch(number, records);
         assert!(sequence.may_send(&batch, Mode::Idempotent, ID));
@@ -260,7 +271,7 @@ mod tests {
 
     #[test]
     fn sequences_count_records_and_wrap() {
-        let mut sequence = PartitionSequence::default();
+        let mut sequence = known();
         let bases: Vec<_> = (0..3).map(|n| base(&sent(&mut sequence, n, 5))).collect();
         assert_eq!(bases, [0, 5, 10]);
         assert_eq!(advance(i32::MAX - 1, 1), i32::MAX);
@@ -277,8 +288,36 @@ mod tests {
     }
 
     #[test]
-    fn sequence_and_bytes_survive_a_retry_that_overtakes_nothing() {
+    fn first_batch_of_an_epoch_is_alone_in_flight() {
         let mut sequence = PartitionSequence::default();
+        let mut first = sent(&mut sequence, 0, 2);
+        assert!(!sequence.may_send(&batch(1, 2), Mode::Idempotent, ID));
+        sequence.answered(&first);
+        // It was refused, and goes again.
+        assert!(sequence.may_send(&first, Mode::Idempotent, ID));
+        sequence.assign(&mut first, Mode::Idempotent, ID);
+        assert!(!sequence.may_send(&batch(1, 2), Mode::Idempotent, ID));
+        sequence.answered(&first);
+        sequence.acknowledged(&first, 0);
+        sent(&mut sequence, 1, 2);
+        assert!(sequence.may_send(&batch(2, 2), Mode::Idempotent, ID), "the partition knows us now");
+        sequence.restart(ProducerIdAndEpoch { epoch: 4, ..ID });
+        assert!(!sequence.is_known);
+    }
+
+    #[test]
+    fn a_batch_behind_what_is_acknowledged_is_not_repeated_for_ever() {
+        let mut sequence = known();
+        let (first, second) = (sent(&mut sequence, 0, 2), sent(&mut sequence, 1, 2));
+        sequence.acknowledged(&second, 0);
+        let gap = refusal(ErrorCode::OutOfOrderSequenceNumber);
+        assert_eq!(sequence.disposition(&first, gap, Mode::Idempotent), Disposition::RetryInNewEpoch);
+        assert_eq!(sequence.disposition(&first, gap, Mode::Transactional), Disposition::Fail);
+    }
+
+    #[test]
+    fn sequence_and_bytes_survive_a_retry_that_overtakes_nothing() {
+        let mut sequence = known();
         let mut first = sent(&mut sequence, 0, 2);
         let mut second = sent(&mut sequence, 1, 2);
         let bytes = |b: &mut ProducerBatch| b.seal(ottla_protocol::compression::Compression::None, None).unwrap();
@@ -307,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_gap_in_front_is_waited_for_and_a_gap_of_ours_begins_an_epoch() {
-        let mut sequence = PartitionSequence::default();
+        let mut sequence = known();
         let (first, second) = (sent(&mut sequence, 0, 2), sent(&mut sequence, 1, 2));
         let gap = refusal(ErrorCode::OutOfOrderSequenceNumber);
         assert_eq!(sequence.disposition(&second, gap, Mode::Idempotent), Disposition::Retry);
@@ -320,7 +359,7 @@ mod tests {
     #[test]
     fn client_timeout_keeps_the_sequence_gap_until_resolved() {
         for (later_acked, new_epoch) in [(false, true), (true, false)] {
-            let mut sequence = PartitionSequence::default();
+            let mut sequence = known();
             let (first, second) = (sent(&mut sequence, 0, 2), sent(&mut sequence, 1, 2));
             sequence.gave_up(&first, false);
             assert!(!sequence.may_send(&batch(2, 1), Mode::Idempotent, ID));
