@@ -66,7 +66,7 @@ impl RuleBuilder {
     }
 
     /// The request is not carried out and answered by `answer`, which gets its fields. The types are those of
-    /// [`kafka_protocol`](crate::kafka_protocol):
+    /// [`kafka_protocol`]:
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
