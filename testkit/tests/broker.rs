@@ -398,3 +398,31 @@ async fn two_members_share_a_classic_group() {
     let described = a.call(5, &describe).await.groups.remove(0);
     assert_eq!((described.group_state.as_str(), described.members.len()), ("Stable", 2));
 }
+
+#[tokio::test]
+async fn full_group_refuses_by_81_and_a_group_of_the_new_protocol_by_23() {
+    let broker = Broker::builder().topic("t", 1).group_max_size(1).start().await.unwrap();
+    let (mut a, mut b) = (Client::connect(&broker.bootstrap()).await, Client::connect(&broker.bootstrap()).await);
+    join(&mut a, "").await;
+    let id = joined(&mut a).await.member_id.to_string();
+    join(&mut a, &id).await;
+    assert_eq!(joined(&mut a).await.error_code, 0);
+    join(&mut b, "").await;
+    let refused = joined(&mut b).await;
+    assert_eq!((refused.error_code, refused.member_id.as_str()), (81, ""));
+    join(&mut a, &id).await;
+    assert_eq!(joined(&mut a).await.error_code, 0, "who is in stays in");
+
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let mut client = Client::connect(&broker.bootstrap()).await;
+    let beat = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(GroupId(text("g")))
+        .with_member_id(text("AAAAAAAAAAAAAAAAAAAAAQ"))
+        .with_member_epoch(0)
+        .with_rebalance_timeout_ms(10_000)
+        .with_subscribed_topic_names(Some(vec![TopicName(text("t"))]))
+        .with_topic_partitions(Some(Vec::new()));
+    assert_eq!(client.call(1, &beat).await.error_code, 0);
+    join(&mut client, "").await;
+    assert_eq!(joined(&mut client).await.error_code, 23);
+}

@@ -262,3 +262,35 @@ fn member_that_does_not_sync_is_out_after_the_rebalance_timeout() {
     assert!(answers.contains(&(2, Answer::Synced(Err(ErrorCode::RebalanceInProgress)))), "{answers:?}");
     assert!(!story.group.members.contains_key(&a));
 }
+
+/// KIP-429: what is owned travels in the members' bytes; the group only has to carry it, and to let members that gave
+/// something up join again at once.
+#[test]
+fn cooperative_members_hand_over_in_two_rounds() {
+    let cooperative = |id: &str, owned: &'static [u8]| Join {
+        protocols: vec![("cooperative-sticky".to_owned(), Bytes::from_static(owned))],
+        ..join(id)
+    };
+    let mut story = story();
+    let a = story.join(1, &cooperative("", b"")).unwrap().member_id;
+    assert_eq!(story.join(1, &cooperative(&a, b"")), None);
+    story.joined();
+    assert!(matches!(story.sync(1, &a, &[(&a, b"t0 t1")]), Ok(Some(_))));
+    let b = story.join(2, &cooperative("", b"")).unwrap().member_id;
+    assert_eq!(story.join(2, &cooperative(&b, b"")), None);
+    assert_eq!(story.join(1, &cooperative(&a, b"owns t0 t1")), None);
+    let first = story.joined();
+    let members: BTreeMap<_, _> = first[&1].members.iter().map(|(id, _, bytes)| (id.clone(), bytes.clone())).collect();
+    assert_eq!(members[&a], Bytes::from_static(b"owns t0 t1"));
+    assert!(matches!(story.sync(1, &a, &[(&a, b"t0"), (&b, b"")]), Ok(Some(_))));
+    // The first has given t1 up and joins again, which makes the second join too.
+    assert_eq!(story.join(1, &cooperative(&a, b"owns t0")), None);
+    assert_eq!(story.join(2, &cooperative(&b, b"owns nothing")), None);
+    let second = story.joined();
+    assert_eq!((second[&1].generation, second.len()), (first[&1].generation + 1, 2));
+    assert_eq!(story.sync(2, &b, &[]), Ok(None));
+    assert!(matches!(story.sync(1, &a, &[(&a, b"t0"), (&b, b"t1")]), Ok(Some(_))));
+    let answers = story.group.take_answers();
+    let Some((2, Answer::Synced(Ok(synced)))) = answers.last() else { panic!("{answers:?}") };
+    assert_eq!(synced.assignment, Bytes::from_static(b"t1"));
+}

@@ -53,20 +53,31 @@ fn plain_takes_the_right_password_only() {
     }
 }
 
+/// The algorithms of a SCRAM mechanism.
+struct Hash {
+    hmac: ring::hmac::Algorithm,
+    pbkdf2: ring::pbkdf2::Algorithm,
+    digest: &'static ring::digest::Algorithm,
+}
+
+static SHA_256: Hash =
+    Hash { hmac: ring::hmac::HMAC_SHA256, pbkdf2: ring::pbkdf2::PBKDF2_HMAC_SHA256, digest: &ring::digest::SHA256 };
+static SHA_512: Hash =
+    Hash { hmac: ring::hmac::HMAC_SHA512, pbkdf2: ring::pbkdf2::PBKDF2_HMAC_SHA512, digest: &ring::digest::SHA512 };
+
 /// A client by the letter of RFC 5802, section 3.
-fn scram(talk: &mut Talk, user: &str, password: &str) -> Result<(), String> {
+fn scram(talk: &mut Talk, hash: &Hash, user: &str, password: &str) -> Result<(), String> {
     use ring::{digest, hmac, pbkdf2};
-    let hmac =
-        |key: &[u8], message: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec();
+    let hmac = |key: &[u8], message: &[u8]| hmac::sign(&hmac::Key::new(hash.hmac, key), message).as_ref().to_vec();
     let bare = format!("n={user},r=nonce");
     let first = talk.say(&format!("n,,{bare}"))?;
     let salt = STANDARD.decode(first.split(",s=").nth(1).unwrap().split(',').next().unwrap()).unwrap();
-    let mut salted = [0; 32];
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, 4096.try_into().unwrap(), &salt, password.as_bytes(), &mut salted);
+    let mut salted = vec![0; hash.digest.output_len()];
+    pbkdf2::derive(hash.pbkdf2, 4096.try_into().unwrap(), &salt, password.as_bytes(), &mut salted);
     let nonce = first.split(',').next().unwrap();
     let message = format!("{bare},{first},c=biws,{nonce}");
     let client_key = hmac(&salted, b"Client Key");
-    let stored = digest::digest(&digest::SHA256, &client_key);
+    let stored = digest::digest(hash.digest, &client_key);
     let proof: Vec<u8> =
         client_key.iter().zip(hmac(stored.as_ref(), message.as_bytes())).map(|(key, signed)| key ^ signed).collect();
     let last = talk.say(&format!("c=biws,{nonce},p={}", STANDARD.encode(proof)))?;
@@ -77,14 +88,17 @@ fn scram(talk: &mut Talk, user: &str, password: &str) -> Result<(), String> {
 
 #[test]
 fn scram_proves_the_password_both_ways() {
-    let mut right = talk(SaslMechanism::ScramSha256);
-    scram(&mut right, "user", "pencil").unwrap();
-    assert_eq!(right.user(), Some("user"));
-    let mut escaped = talk(SaslMechanism::ScramSha256);
-    scram(&mut escaped, "a=2Cb=3Dc", "x").unwrap();
-    assert_eq!(escaped.user(), Some("a,b=c"));
-    assert!(scram(&mut talk(SaslMechanism::ScramSha256), "user", "pen").is_err());
-    assert!(scram(&mut talk(SaslMechanism::ScramSha256), "nobody", "pencil").is_err());
+    for (mechanism, hash) in [(SaslMechanism::ScramSha256, &SHA_256), (SaslMechanism::ScramSha512, &SHA_512)] {
+        let mut right = talk(mechanism);
+        scram(&mut right, hash, "user", "pencil").unwrap();
+        assert_eq!(right.user(), Some("user"));
+        let mut escaped = talk(mechanism);
+        scram(&mut escaped, hash, "a=2Cb=3Dc", "x").unwrap();
+        assert_eq!(escaped.user(), Some("a,b=c"));
+        assert!(scram(&mut talk(mechanism), hash, "user", "pen").is_err());
+        assert!(scram(&mut talk(mechanism), hash, "nobody", "pencil").is_err());
+    }
+    assert!(scram(&mut talk(SaslMechanism::ScramSha512), &SHA_256, "user", "pencil").is_err(), "they are not the same");
 }
 
 #[test]
