@@ -1,6 +1,7 @@
 //! The embedded broker on a port: `ottla-broker --nodes 3 --port 9092 --as-version 3.9 --topic orders:6`.
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ottla_testkit::Broker;
@@ -68,15 +69,28 @@ fn read(option: &str, path: &str) -> Result<String, String> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
-    let parsed = parse(std::env::args().skip(1)).map_err(|reason| format!("{reason}\n\n{USAGE}"))?;
-    let Some((port, builder)) = parsed else {
-        println!("{USAGE}");
-        return Ok(());
+    let (port, builder) = match parse(std::env::args().skip(1)) {
+        Ok(Some(parsed)) => parsed,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(reason) => {
+            eprintln!("ottla-broker: {reason}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
     };
-    let broker = builder.start_on(port).await?;
+    let broker = match builder.start_on(port).await {
+        Ok(broker) => broker,
+        Err(error) => {
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            eprintln!("ottla-broker: {error}{cause}");
+            return ExitCode::FAILURE;
+        }
+    };
     println!("ready: {}", broker.bootstrap());
     // Nothing to clean up: the system ends the process on ctrl-c.
     std::future::pending().await
