@@ -159,6 +159,9 @@ async fn a_transactional_copy_is_exact_over_a_crash() {
             .args(["--broker-list", &broker.bootstrap, "--input-topic", "input", "--input-partition", "0"])
             .args(["--output-topic", "output", "--consumer-group", "copiers", "--transactional-id", "copier"])
             .args(["--transaction-size", "10", "--enable-random-aborts"])
+            // It asks for its position before it fences who was killed: if that one left offsets pending, the answer comes
+            // when the coordinator has timed the transaction out, which must be within its minute of patience.
+            .args(["--transaction-timeout", "10000"])
     };
     let doomed = copier().spawn().await.unwrap();
     until("the copier to be midway", async || broker.end("output", 0).await > 300).await;
