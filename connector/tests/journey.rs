@@ -52,8 +52,10 @@ async fn journey(kafka: Kafka, broker_dies_at: Option<usize>) {
     let producer = tokio::spawn(fill(kafka.bootstrap()));
     let directory = tempfile::tempdir().expect("a directory");
     let directory = directory.path().to_str().expect("a path");
+    let mut parallelism = 1;
     for kill in 0..KILLS {
-        let mut job = start(&kafka, directory, 1 + rng.u32(0..4));
+        parallelism = another(parallelism, &mut rng);
+        let mut job = start(&kafka, directory, parallelism);
         tokio::time::sleep(Duration::from_millis(rng.u64(1_500..5_000))).await;
         let dead = if broker_dies_at == Some(kill) { Some(kill_leader(&client, &kafka).await) } else { None };
         if dead.is_some() {
@@ -75,12 +77,17 @@ async fn journey(kafka: Kafka, broker_dies_at: Option<usize>) {
     let checkpoints = std::fs::read_dir(directory).expect("the directory").count();
     assert!(checkpoints > 2, "checkpoints were taken between the kills");
     let bootstrap = kafka.bootstrap();
-    let mut last = arguments(&bootstrap, directory, "3");
+    let mut last = arguments(&bootstrap, directory, &another(parallelism, &mut rng).to_string());
     last.extend(["--bounded", "--verify"].map(str::to_owned));
     let ended = run(last, Duration::from_secs(180)).await;
     assert!(ended.success(), "seed {seed}: {ended}");
     println!("{}", ended.stdout);
     check(&client, &kafka, acknowledged).await;
+}
+
+/// One to four, but not the same again.
+fn another(parallelism: u32, rng: &mut fastrand::Rng) -> u32 {
+    (parallelism - 1 + rng.u32(1..4)) % 4 + 1
 }
 
 async fn create_topics(client: &Client, kafka: &Kafka) {
