@@ -4,7 +4,9 @@
 mod common;
 
 use std::collections::HashMap;
-use std::process::{Child, Stdio};
+use std::fs::File;
+use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use common::{example, pipeline, run};
@@ -52,19 +54,22 @@ async fn journey(kafka: Kafka, broker_dies_at: Option<usize>) {
     let producer = tokio::spawn(fill(kafka.bootstrap()));
     let directory = tempfile::tempdir().expect("a directory");
     let directory = directory.path().to_str().expect("a path");
+    let log = tempfile::NamedTempFile::new().expect("a file");
     let mut parallelism = 1;
     for kill in 0..KILLS {
         parallelism = another(parallelism, &mut rng);
-        let mut job = start(&kafka, directory, parallelism);
+        let mut job = start(&kafka, directory, parallelism, log.path());
         tokio::time::sleep(Duration::from_millis(rng.u64(1_500..5_000))).await;
         let dead = if broker_dies_at == Some(kill) { Some(kill_leader(&client, &kafka).await) } else { None };
         if dead.is_some() {
             tokio::time::sleep(Duration::from_secs(3)).await;
         }
-        assert!(job.try_wait().expect("the job").is_none(), "the job ended by itself");
+        let ended_by_itself = job.try_wait().expect("the job");
         // SIGKILL: nothing is cleaned up.
         job.kill().expect("to kill the job");
         job.wait().expect("the job ended");
+        println!("{}", std::fs::read_to_string(log.path()).expect("what the job said"));
+        assert!(ended_by_itself.is_none(), "the job ended by itself");
         if let Some(node) = dead {
             let node = kafka.node(node).expect("the node");
             node.restart().await.expect("a restart");
@@ -132,9 +137,9 @@ fn arguments(bootstrap: &str, directory: &str, parallelism: &str) -> Vec<String>
     .collect()
 }
 
-fn start(kafka: &Kafka, directory: &str, parallelism: u32) -> Child {
+fn start(kafka: &Kafka, directory: &str, parallelism: u32, log: &Path) -> Child {
     let arguments = arguments(&kafka.bootstrap(), directory, &parallelism.to_string());
-    pipeline(&arguments).stderr(Stdio::inherit()).spawn().expect("the job")
+    pipeline(&arguments).stderr(File::create(log).expect("a file")).spawn().expect("the job")
 }
 
 async fn kill_leader(client: &Client, kafka: &Kafka) -> i32 {
