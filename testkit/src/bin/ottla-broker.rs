@@ -14,6 +14,8 @@ usage: ottla-broker [OPTION VALUE]...
   --port P         first port (9092); 0 takes free ports
   --as-version V   Kafka version to play, 0.11 to 4.1 (4.1)
   --topic NAME:N   create a topic with N partitions; may be repeated
+  --partitions N   partitions of topics that are created without a number (1)
+  --auto-create-topics true|false   create topics that clients name and that are not there (true)
   --sasl-user NAME:PASSWORD   clients must authenticate (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER with an
                               unsecured JSON web token); may be repeated
   --sasl-session-ms N         clients must authenticate again within N milliseconds
@@ -41,6 +43,12 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_te
             "--topic" => {
                 let (name, count) = value.rsplit_once(':').ok_or_else(|| bad("NAME:PARTITIONS"))?;
                 builder = builder.topic(name, count.parse().map_err(|_| bad("NAME:PARTITIONS"))?);
+            }
+            "--partitions" => {
+                builder = builder.default_partitions(value.parse().map_err(|_| bad("a number"))?);
+            }
+            "--auto-create-topics" => {
+                builder = builder.auto_create_topics(value.parse().map_err(|_| bad("true or false"))?);
             }
             "--sasl-user" => {
                 let (user, password) = value.split_once(':').ok_or_else(|| bad("NAME:PASSWORD"))?;

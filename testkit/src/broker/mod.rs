@@ -17,6 +17,7 @@ mod log;
 mod offsets;
 mod partition;
 mod producers;
+mod record_errors;
 mod records;
 mod request;
 mod rules;

@@ -217,6 +217,7 @@ fn validate_header(header: &BatchHeader, rules: &ProduceRules) -> Result<BatchHe
         4 => return Err(ErrorCode::UnsupportedCompressionType),
         _ => return Err(ErrorCode::InvalidRecord),
     }
+    // The records to blame are named by `record_errors`.
     if rules.append_time.is_none() {
         if header.is_log_append_time() {
             return Err(ErrorCode::InvalidTimestamp);

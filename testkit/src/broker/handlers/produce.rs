@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 
@@ -11,14 +11,27 @@ use super::super::ErrorCode;
 use super::super::batch::BatchHeader;
 use super::super::cluster::{Call, Cluster, Outcome};
 use super::super::partition::{Appended, ProduceRules};
+use super::super::record_errors::{RecordError, record_errors};
 use super::super::request::Head;
 use super::super::transactions::ProducerIdAndEpoch;
-use super::{code, text};
+use super::text;
 
 /// What all partitions of one request share.
 struct Terms<'a> {
     acks: i16,
     transactional_id: Option<&'a str>,
+}
+
+/// Why nothing of a batch was written, and which of its records are to blame (KIP-467).
+struct Refused {
+    error: ErrorCode,
+    records: Vec<RecordError>,
+}
+
+impl From<ErrorCode> for Refused {
+    fn from(error: ErrorCode) -> Self {
+        Self { error, records: Vec::new() }
+    }
 }
 
 pub(super) fn handle(cluster: &mut Cluster, call: &Call, head: Head, request: ProduceRequest) -> Outcome {
@@ -46,8 +59,11 @@ fn produce_topic(
     let name = cluster.topic_name(&topic.name.0, topic.topic_id);
     let partitions = topic.partition_data.iter().map(|data| {
         let result = match &name {
-            Ok(name) => call.fails(name, data.index).and_then(|()| produce(cluster, call, terms, name, data)),
-            Err(error) => Err(*error),
+            Ok(name) => match call.fails(name, data.index) {
+                Ok(()) => produce(cluster, call, terms, name, data),
+                Err(error) => Err(error.into()),
+            },
+            Err(error) => Err((*error).into()),
         };
         answer(cluster, call, name.as_deref().unwrap_or_default(), data.index, &result)
     });
@@ -63,16 +79,16 @@ fn produce(
     terms: &Terms<'_>,
     name: &str,
     data: &PartitionProduceData,
-) -> Result<Appended, ErrorCode> {
+) -> Result<Appended, Refused> {
     if !matches!(terms.acks, -1..=1) {
-        return Err(ErrorCode::InvalidRequiredAcks);
+        return Err(ErrorCode::InvalidRequiredAcks.into());
     }
     let in_sync = cluster.led(call.node, name, data.index, -1)?.isr.len();
     let empty = Bytes::new();
     let records = data.records.as_ref().unwrap_or(&empty);
     let topic = cluster.topics.get(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if terms.acks == -1 && in_sync < topic.config.min_insync_replicas {
-        return Err(ErrorCode::NotEnoughReplicas);
+        return Err(ErrorCode::NotEnoughReplicas.into());
     }
     let now = cluster.wall_ms(call.now);
     let rules = ProduceRules {
@@ -86,7 +102,10 @@ fn produce(
     let starts_at_zero = join_transaction(cluster, call, terms, name, data.index, records)?;
     let rules = ProduceRules { starts_at_zero, ..rules };
     let partition = cluster.partition_mut(name, data.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let appended = partition.produce(records, &rules)?;
+    let appended = partition.produce(records, &rules).map_err(|error| {
+        let records = record_errors(name, data.index, records, &rules, error);
+        Refused { error, records }
+    })?;
     cluster.wake(name, data.index);
     Ok(appended)
 }
@@ -136,23 +155,30 @@ fn answer(
     call: &Call,
     name: &str,
     index: i32,
-    result: &Result<Appended, ErrorCode>,
+    result: &Result<Appended, Refused>,
 ) -> PartitionProduceResponse {
     let partition = cluster.partition(name, index);
-    let response = PartitionProduceResponse::default().with_index(index).with_error_code(code(result));
+    let response = PartitionProduceResponse::default().with_index(index);
     match result {
         Ok(appended) => response
             .with_base_offset(appended.base_offset)
             .with_log_append_time_ms(appended.append_time)
             .with_log_start_offset(partition.map_or(-1, |partition| partition.log.start_offset())),
-        Err(error) => {
+        Err(Refused { error, records }) => {
             let moved = matches!(error, ErrorCode::NotLeaderOrFollower) && call.version >= 10;
             let hint = partition.filter(|_| moved).map(|partition| {
                 LeaderIdAndEpoch::default()
                     .with_leader_id(BrokerId(partition.leader.unwrap_or(-1)))
                     .with_leader_epoch(partition.leader_epoch)
             });
+            let blamed = records.iter().map(|record| {
+                BatchIndexAndErrorMessage::default()
+                    .with_batch_index(record.index)
+                    .with_batch_index_error_message(Some(text(record.reason.clone())))
+            });
             response
+                .with_error_code(error.code())
+                .with_record_errors(blamed.collect())
                 .with_base_offset(-1)
                 .with_log_append_time_ms(-1)
                 .with_log_start_offset(-1)

@@ -1,0 +1,110 @@
+//! What the test suites of librdkafka and franz-go rely on, asked over sockets.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests read the clock and fail by panic")]
+
+mod wire;
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use kafka_protocol::messages::*;
+use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
+use ottla_testkit::Broker;
+use wire::Client;
+
+fn topic(name: &'static str) -> TopicName {
+    TopicName(StrBytes::from_static_str(name))
+}
+
+/// A batch of records with these keys and timestamps.
+fn records(records: &[(Option<&str>, i64)]) -> Bytes {
+    let record = |(index, &(key, timestamp)): (usize, &(Option<&str>, i64))| Record {
+        transactional: false,
+        control: false,
+        partition_leader_epoch: -1,
+        producer_id: -1,
+        producer_epoch: -1,
+        timestamp_type: TimestampType::Creation,
+        offset: index as i64,
+        sequence: index as i32 - 1,
+        timestamp,
+        key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+        value: Some(Bytes::from_static(b"v")),
+        headers: Default::default(),
+        delete_horizon: false,
+    };
+    let records: Vec<_> = records.iter().enumerate().map(record).collect();
+    let mut out = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
+    out.freeze()
+}
+
+async fn produce(client: &mut Client, version: i16, records: Bytes) -> PartitionProduceResponse {
+    let data = PartitionProduceData::default().with_records(Some(records));
+    let topic = TopicProduceData::default().with_name(topic("t")).with_partition_data(vec![data]);
+    let request = ProduceRequest::default().with_acks(1).with_timeout_ms(1000).with_topic_data(vec![topic]);
+    client.call(version, &request).await.responses[0].partition_responses[0].clone()
+}
+
+#[tokio::test]
+async fn a_refused_batch_names_the_records_to_blame() {
+    let config = [("cleanup.policy", "compact"), ("message.timestamp.after.max.ms", "1000")];
+    let broker = Broker::builder().as_version("3.9").topic_with("t", 1, &config).start().await.unwrap();
+    let mut client = Client::connect(&broker.address(0).unwrap()).await;
+    let blamed = |answer: &PartitionProduceResponse| {
+        let indices = answer.record_errors.iter().map(|record| record.batch_index).collect::<Vec<_>>();
+        (answer.error_code, indices)
+    };
+    let keyless = records(&[(Some("a"), 0), (None, 0), (Some("b"), 0), (None, 0)]);
+    let answer = produce(&mut client, 8, keyless.clone()).await;
+    assert_eq!(blamed(&answer), (87, vec![1, 3]), "INVALID_RECORD");
+    let reason = answer.record_errors[0].batch_index_error_message.clone().unwrap();
+    assert_eq!(reason.as_str(), "Compacted topic cannot accept message without key in topic partition t-0.");
+    let late = records(&[(Some("a"), 0), (Some("b"), i64::MAX / 2)]);
+    assert_eq!(blamed(&produce(&mut client, 9, late).await), (32, vec![1]), "INVALID_TIMESTAMP");
+    assert_eq!(blamed(&produce(&mut client, 7, keyless).await), (87, vec![]), "no field for it before v8");
+    assert_eq!(blamed(&produce(&mut client, 8, records(&[(Some("a"), 0)])).await), (0, vec![]));
+}
+
+/// `ottla-broker` as its users start it; ends with its value.
+struct Program(std::process::Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// The program with these options on free ports, and the first address it says clients may come to.
+fn program(options: &[&str]) -> (Program, String) {
+    use std::io::BufRead;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ottla-broker"));
+    let child = command.args(["--port", "0"]).args(options).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut program = Program(child);
+    let mut line = String::new();
+    std::io::BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("ready: ").unwrap().split(',').next().unwrap().to_owned();
+    (program, address)
+}
+
+async fn metadata(client: &mut Client) -> metadata_response::MetadataResponseTopic {
+    let asked = metadata_request::MetadataRequestTopic::default().with_name(Some(topic("new")));
+    let request = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(true);
+    client.call(4, &request).await.topics[0].clone()
+}
+
+#[tokio::test]
+async fn program_creates_topics_as_its_options_say() {
+    let (_program, address) = program(&["--partitions", "4"]);
+    let mut client = Client::connect(&address).await;
+    metadata(&mut client).await;
+    assert_eq!(metadata(&mut client).await.partitions.len(), 4);
+    let (_program, address) = program(&["--auto-create-topics", "false"]);
+    let mut client = Client::connect(&address).await;
+    for _ in 0..2 {
+        assert_eq!(metadata(&mut client).await.error_code, 3, "UNKNOWN_TOPIC_OR_PARTITION");
+    }
+}
