@@ -108,3 +108,29 @@ async fn program_creates_topics_as_its_options_say() {
         assert_eq!(metadata(&mut client).await.error_code, 3, "UNKNOWN_TOPIC_OR_PARTITION");
     }
 }
+
+#[tokio::test]
+async fn who_is_in_no_generation_commits_for_a_group_without_members() {
+    use offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let mut client = Client::connect(&broker.address(0).unwrap()).await;
+    // A KIP-848 consumer has its member id before it joins.
+    let commit = |name, member: &'static str, generation| {
+        let partition = OffsetCommitRequestPartition::default().with_committed_offset(5);
+        let committed = OffsetCommitRequestTopic::default().with_name(topic(name)).with_partitions(vec![partition]);
+        OffsetCommitRequest::default()
+            .with_group_id(GroupId(StrBytes::from_static_str("g")))
+            .with_member_id(StrBytes::from_static_str(member))
+            .with_generation_id_or_member_epoch(generation)
+            .with_topics(vec![committed])
+    };
+    let mut committed = async |name, member, generation| {
+        client.call(9, &commit(name, member, generation)).await.topics[0].partitions[0].error_code
+    };
+    assert_eq!(committed("t", "m", 1).await, 69, "GROUP_ID_NOT_FOUND");
+    assert_eq!(committed("t", "m", -1).await, 0);
+    assert_eq!(committed("t", "m", 1).await, 25, "UNKNOWN_MEMBER_ID");
+    // The partition is looked for first.
+    assert_eq!(committed("nowhere", "m", 1).await, 3, "UNKNOWN_TOPIC_OR_PARTITION");
+    assert_eq!(broker.committed("g").len(), 1);
+}

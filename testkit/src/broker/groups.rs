@@ -11,7 +11,6 @@ use super::group::classic::ClassicGroup;
 use super::group::consumer::ConsumerGroup;
 use super::group::exchange::{Answer, Speaker};
 use super::handlers::{join_group, sync_group};
-use super::offsets::Committer;
 use super::request::{Head, Reply};
 
 /// A parked join or sync is looked at again this late, if nothing wakes it before.
@@ -154,7 +153,6 @@ impl Cluster {
             let Speaker { member_id, instance_id, generation } = speaker;
             return consumer.commit(member_id, instance_id, generation, transactional, call.version);
         }
-        let committer = Committer { generation: speaker.generation, member_id: speaker.member_id };
-        self.offsets.check(group, committer, unknown)
+        self.offsets.check(group, speaker.generation, unknown)
     }
 }

@@ -32,32 +32,23 @@ pub(crate) struct Offsets {
     groups: BTreeMap<String, GroupOffsets>,
 }
 
-/// Who commits: as far as it is known without a group's members.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Committer<'a> {
-    pub(crate) generation: i32,
-    pub(crate) member_id: &'a str,
-}
-
 impl Offsets {
     /// The partition of [`OFFSETS_TOPIC`] a group's offsets live in.
     pub(crate) fn partition_of(group: &str) -> TopicPartition {
         (OFFSETS_TOPIC.to_owned(), coordinator_partition(group))
     }
 
-    /// Whether this committer may commit: groups have no members here, so only those that claim none
-    /// (`OffsetMetadataManager.validateOffsetCommit`).
-    pub(crate) fn check(&self, group: &str, committer: Committer<'_>, unknown: ErrorCode) -> Result<(), ErrorCode> {
+    /// Whether who claims this generation may commit. Groups have no members here, so only who claims none may, whatever
+    /// its member id is: a KIP-848 consumer has one from birth (`ClassicGroup.validateOffsetCommit`).
+    pub(crate) fn check(&self, group: &str, generation: i32, unknown: ErrorCode) -> Result<(), ErrorCode> {
         if group.is_empty() {
             return Err(ErrorCode::InvalidGroupId);
         }
-        if committer.generation < 0 && committer.member_id.is_empty() {
-            return Ok(());
+        match generation {
+            ..0 => Ok(()),
+            _ if self.groups.contains_key(group) => Err(ErrorCode::UnknownMemberId),
+            _ => Err(unknown),
         }
-        if !self.groups.contains_key(group) && committer.generation >= 0 {
-            return Err(unknown);
-        }
-        if committer.member_id.is_empty() { Ok(()) } else { Err(ErrorCode::UnknownMemberId) }
     }
 
     pub(crate) fn commit(&mut self, group: &str, key: TopicPartition, offset: Committed) -> Result<(), ErrorCode> {
@@ -189,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn generation_of_an_unknown_group_is_refused() {
-        let offsets = Offsets::default();
-        let check = |generation, member_id| {
-            offsets.check("g", Committer { generation, member_id }, ErrorCode::IllegalGeneration)
-        };
-        assert_eq!(check(-1, ""), Ok(()));
-        assert_eq!(check(3, "m"), Err(ErrorCode::IllegalGeneration));
-        assert_eq!(check(-1, "m"), Err(ErrorCode::UnknownMemberId));
+    fn generation_of_a_group_without_members_is_refused() {
+        let mut offsets = Offsets::default();
+        let check = |offsets: &Offsets, generation| offsets.check("g", generation, ErrorCode::IllegalGeneration);
+        assert_eq!(check(&offsets, -1), Ok(()));
+        assert_eq!(check(&offsets, 3), Err(ErrorCode::IllegalGeneration));
+        offsets.commit("g", key(), at(1)).unwrap();
+        assert_eq!(check(&offsets, -1), Ok(()));
+        assert_eq!(check(&offsets, 3), Err(ErrorCode::UnknownMemberId));
     }
 
     #[test]

@@ -431,8 +431,8 @@ impl ClassicGroup {
     /// Whether a commit of this speaker is accepted (`validateOffsetCommit`); `transactional` ones may be anonymous
     /// and are accepted during a rebalance.
     pub(crate) fn commit(&mut self, now: Instant, speaker: Speaker<'_>, transactional: bool) -> Result<(), ErrorCode> {
-        let anonymous = speaker.generation < 0 && speaker.member_id.is_empty() && speaker.instance_id.is_none();
-        if anonymous && (transactional || self.members.is_empty()) {
+        let anonymous = speaker.member_id.is_empty() && speaker.instance_id.is_none();
+        if speaker.generation < 0 && (self.members.is_empty() || (transactional && anonymous)) {
             return Ok(());
         }
         self.check(speaker)?;

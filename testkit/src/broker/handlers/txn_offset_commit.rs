@@ -20,8 +20,10 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: TxnOffsetCommi
         let name = topic.name.0.as_str();
         let partitions = topic.partitions.iter().map(|partition| {
             let index = partition.partition_index;
-            let committed = call.fails(name, index).and(admitted).and_then(|()| {
+            let committed = call.fails(name, index).and_then(|()| {
+                // The API layer looks for the partition before the coordinator is asked (KafkaApis.scala).
                 cluster.partition(name, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+                admitted?;
                 let offset = Committed {
                     offset: partition.committed_offset,
                     leader_epoch: partition.committed_leader_epoch,
