@@ -162,6 +162,46 @@ async fn a_refused_record_says_why_and_that_it_is_not_written() {
     assert!(error.to_string().contains("max.request.size"), "{error}");
 }
 
+/// Whoever sends what was meant for the old topic learns that it is gone; the log of the new one begins at sequence 0.
+#[tokio::test]
+async fn recreated_topic_gets_no_old_sequences() {
+    let broker = Broker::builder().topic("t", 3).start().await.unwrap();
+    let client = client(&broker).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    let send = |value: &'static str| producer.send(ProducerRecord::new("t").key("key").value(value));
+    let old = send("old").await.unwrap().await.unwrap().topic_partition.partition;
+    for offset in 1..10 {
+        assert_eq!(send("old").await.unwrap().await.unwrap().offset, offset);
+    }
+    assert!(broker.delete_topic("t"));
+    Admin::new(&client).create_topics([ottla_client::NewTopic::new("t", old.max(1), 1)]).await.unwrap();
+
+    let error = send("meant for the old one").await.unwrap().await.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::UnknownTopicId), "{error}");
+    assert!(error.to_string().contains("created again"), "{error}");
+    for offset in 0..10 {
+        let metadata = send("new").await.unwrap().await.unwrap();
+        assert_eq!((metadata.offset, metadata.topic_partition.partition < old.max(1)), (offset, true));
+    }
+}
+
+/// Also those that were never tried: they do not turn up in a topic that their sender does not know.
+#[tokio::test]
+async fn records_that_linger_do_not_get_into_a_recreated_topic() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let mut settings = ClientConfig::new(&broker.bootstrap());
+    settings.metadata_max_age = Duration::from_millis(100);
+    let client = Client::connect(settings).await.unwrap();
+    let producer = Producer::new(&client, config(|c| c.linger = Duration::from_secs(60))).unwrap();
+    let lingering = producer.send(ProducerRecord::new("t").value("old")).await.unwrap();
+    assert!(broker.delete_topic("t"));
+    Admin::new(&client).create_topics([ottla_client::NewTopic::new("t", 1, 1)]).await.unwrap();
+    let error = tokio::time::timeout(Duration::from_secs(10), lingering).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::UnknownTopicId), "{error}");
+    assert!(matches!(error, Error::Delivery { certainty: Certainty::NotWritten, .. }), "{error:?}");
+    assert_eq!(ends(&client, "t", 1).await, [0]);
+}
+
 #[tokio::test]
 async fn memory_is_waited_for_and_the_wait_ends() {
     let broker = Broker::builder().topic("t", 1).start().await.unwrap();

@@ -108,7 +108,7 @@ pub(crate) const fn advice(code: ErrorCode) -> &'static str {
         E::InvalidUpdateVersion | E::FeatureUpdateFailed => "choose a level that every broker supports",
         E::PrincipalDeserializationFailure => "look at principal.builder.class of the brokers",
         E::UnknownTopicId | E::InconsistentTopicId => {
-            "nothing: the topic was created again, and is looked up by its name"
+            "the topic was deleted and created again: send what belongs into the new one once more"
         }
         E::TransactionalIdNotFound => "check the spelling; an id that was not used for a week is forgotten",
         E::OffsetMovedToTieredStorage => "seek to an offset that is still on the broker",

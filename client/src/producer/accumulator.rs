@@ -11,6 +11,7 @@ use super::sequence::{Mode, PartitionSequence};
 use crate::error::{Error, Result};
 use crate::metadata::{ClusterSnapshot, Topic};
 use crate::types::{BrokerId, ProducerIdAndEpoch, TopicPartition};
+use uuid::Uuid;
 
 /// Buffers kept for the next batches.
 const SPARE_BUFFERS: usize = 64;
@@ -79,6 +80,8 @@ pub(crate) struct RecordAccumulator {
     flush_below: u64,
     pub(crate) gate: Gate,
     pub(crate) new_members: Vec<PartitionKey>,
+    /// Batches for topics that were deleted and created again since.
+    pub(crate) orphans: Vec<ProducerBatch>,
     rng: fastrand::Rng,
     generation: u64,
     /// Leaders in this rack get the records without a key (KIP-1123).
@@ -88,6 +91,8 @@ pub(crate) struct RecordAccumulator {
 #[derive(Debug)]
 struct TopicQueues {
     name: Arc<str>,
+    /// Nil where brokers have no ids.
+    id: Uuid,
     sticky: StickyPartition,
     partitions: Vec<PartitionQueue>,
 }
@@ -119,6 +124,7 @@ impl RecordAccumulator {
             flush_below: 0,
             gate: Gate::Open,
             new_members: Vec::new(),
+            orphans: Vec::new(),
             rng,
             generation: 0,
             rack: None,
@@ -130,14 +136,18 @@ impl RecordAccumulator {
         let index = *self.by_name.entry(Arc::clone(&topic.name)).or_insert_with(|| {
             let queues = TopicQueues {
                 name: Arc::clone(&topic.name),
+                id: Uuid::nil(),
                 sticky: StickyPartition::default(),
                 partitions: Vec::new(),
             };
             self.topics.push(queues);
             self.topics.len() - 1
         });
-        let queues = &mut self.topics[index].partitions;
         let count = topic.partitions.iter().filter_map(|p| usize::try_from(p.index).ok()).max().map_or(0, |p| p + 1);
+        if let Some(id) = topic.id {
+            self.update_id(index, id, count);
+        }
+        let queues = &mut self.topics[index].partitions;
         while queues.len() < count {
             queues.push(PartitionQueue::default());
         }
@@ -146,6 +156,32 @@ impl RecordAccumulator {
                 queue.leader = partition.leader;
             }
         }
+    }
+
+    /// Takes over the id of a topic. Under another id it is another topic, whose log knows none of our sequences, and what
+    /// was meant for the old one is not for it. It may have fewer partitions.
+    fn update_id(&mut self, index: usize, id: Uuid, partitions: usize) {
+        let topic = &mut self.topics[index];
+        let old = std::mem::replace(&mut topic.id, id);
+        if old.is_nil() || old == id {
+            return;
+        }
+        for queue in &mut topic.partitions {
+            self.orphans.extend(std::mem::take(&mut queue.batches));
+            queue.sequence.restart(ProducerIdAndEpoch::NONE);
+        }
+        topic.partitions.truncate(partitions);
+        self.active.retain(|key| key.topic != index);
+    }
+
+    /// Whether the batch was made for a topic that was deleted and created again.
+    pub(crate) fn is_orphan(&self, batch: &ProducerBatch) -> bool {
+        let now = self.topic_id(batch.key);
+        !batch.topic_id.is_nil() && !now.is_nil() && batch.topic_id != now
+    }
+
+    fn topic_id(&self, key: PartitionKey) -> Uuid {
+        self.topics.get(key.topic).map_or(Uuid::nil(), |topic| topic.id)
     }
 
     /// Takes over the leaders, if `snapshot` is news.
@@ -222,6 +258,7 @@ impl RecordAccumulator {
         self.next_number += 1;
         let topic_partition = self.topic_partition(key);
         let mut batch = ProducerBatch::new(number, (key, topic_partition), now, buffer, size);
+        batch.topic_id = self.topic_id(key);
         let limit = self.limits.batch_size.max(1);
         let Some(delivery) = batch.try_append(limit, timestamp, record.key, record.value, record.headers) else {
             return Err(Error::Misuse { reason: "a new batch did not take its first record".to_owned() });

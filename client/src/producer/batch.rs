@@ -9,6 +9,7 @@ use super::accumulator::PartitionKey;
 use super::delivery::{BatchOutcome, Delivery, Outcome};
 use crate::error::{Certainty, Error, Result};
 use crate::types::TopicPartition;
+use uuid::Uuid;
 
 /// A batch on its way.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct ProducerBatch {
     /// Batches of a producer are numbered in the order of their first records.
     pub(crate) number: u64,
     pub(crate) key: PartitionKey,
+    /// The topic that its records are for; nil where brokers have no ids.
+    pub(crate) topic_id: Uuid,
     pub(crate) created: Instant,
     pub(crate) outcome: Arc<BatchOutcome>,
     /// Its identity in the log, from when it is first sent. A retry keeps it.
@@ -52,6 +55,7 @@ impl ProducerBatch {
         Self {
             number,
             key,
+            topic_id: Uuid::nil(),
             created,
             outcome: BatchOutcome::new(topic_partition),
             stamp: None,

@@ -181,6 +181,7 @@ impl State {
             }
             // Who waited for it has been told: it is not tried again.
             _ if is_expired => self.give_up(batch, &error),
+            _ if self.accumulator.is_orphan(&batch) => self.give_up_orphan(batch),
             _ if self.is_aborting() => self.give_up(batch, &error),
             Disposition::Retry | Disposition::RetryInNewEpoch | Disposition::RestartAndRetry if retries_are_left => {
                 if disposition == Disposition::RestartAndRetry && !self.restart_sequence(&mut batch) {
@@ -228,7 +229,8 @@ impl State {
     fn give_up(&mut self, batch: ProducerBatch, error: &Error) {
         self.failure.get_or_insert_with(|| batch.failure(error.clone()));
         batch.fail(error.clone());
-        if batch.stamp.is_some() {
+        // The log of a topic that was created again has no gap by what an old one is not sent.
+        if batch.stamp.is_some() && !self.accumulator.is_orphan(&batch) {
             if let Some(queue) = self.accumulator.queue(batch.key) {
                 queue.sequence.gave_up(&batch, !batch.is_ambiguous);
             }
@@ -239,6 +241,18 @@ impl State {
             transactions.fail_transaction(error);
         }
         self.follow_phase();
+    }
+
+    /// Fails what was meant for topics that were deleted and created again.
+    pub(crate) fn fail_orphans(&mut self) {
+        for batch in std::mem::take(&mut self.accumulator.orphans) {
+            self.give_up_orphan(batch);
+        }
+    }
+
+    fn give_up_orphan(&mut self, batch: ProducerBatch) {
+        let error = Error::broker(ErrorCode::UnknownTopicId, ApiKey::Produce, batch.topic_partition());
+        self.give_up(batch, &error);
     }
 
     /// Fails batches whose `delivery.timeout.ms` has passed.

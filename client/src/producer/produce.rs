@@ -7,6 +7,7 @@ use ottla_protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData,
 };
 use ottla_protocol::record::Records;
+use uuid::Uuid;
 
 use super::batch::ProducerBatch;
 use crate::error::Place;
@@ -38,16 +39,28 @@ pub(crate) fn request(
             Some(topic) => topic.partition_data.push(data),
             None => topics.push(TopicProduceData {
                 name: topic.to_string(),
+                topic_id: batch.topic_id,
                 partition_data: vec![data],
-                ..Default::default()
             }),
         }
     }
     ProduceRequest { transactional_id, acks, timeout_ms, topic_data: topics }
 }
 
-/// What the answer says about each partition, and about their leaders (KIP-951).
-pub(crate) fn answers(response: ProduceResponse) -> (HashMap<(String, i32), PartitionAnswer>, Vec<LeaderHint>) {
+/// The last version that names topics; newer ones have their ids.
+const LAST_BY_NAME: i16 = 12;
+
+/// The highest version that can carry these batches: without ids it is one that names topics.
+pub(crate) fn version_cap(cap: i16, batches: &[ProducerBatch]) -> i16 {
+    let by_id = batches.iter().all(|batch| !batch.topic_id.is_nil());
+    if by_id { cap } else { cap.min(LAST_BY_NAME) }
+}
+
+type Answers = HashMap<TopicPartition, PartitionAnswer>;
+
+/// What the answer to these batches says about each partition, and about their leaders (KIP-951).
+pub(crate) fn answers(response: ProduceResponse, batches: &[ProducerBatch]) -> (Answers, Vec<LeaderHint>) {
+    let names: HashMap<Uuid, &Arc<str>> = batches.iter().map(|b| (b.topic_id, &b.topic_partition().topic)).collect();
     let ProduceResponse { responses, node_endpoints, .. } = response;
     let endpoints: HashMap<i32, (String, u16)> = node_endpoints
         .into_iter()
@@ -55,18 +68,22 @@ pub(crate) fn answers(response: ProduceResponse) -> (HashMap<(String, i32), Part
         .collect();
     let (mut answers, mut hints) = (HashMap::new(), Vec::new());
     for topic in responses {
+        let name: Arc<str> = match names.get(&topic.topic_id) {
+            Some(name) if topic.name.is_empty() => Arc::clone(name),
+            _ => topic.name.into(),
+        };
         for partition in topic.partition_responses {
             let leader = &partition.current_leader;
             if leader.leader_id >= 0 {
                 hints.push(LeaderHint {
-                    topic: Arc::from(topic.name.as_str()),
+                    topic: Arc::clone(&name),
                     partition: partition.index,
                     leader: BrokerId(leader.leader_id),
                     leader_epoch: leader.leader_epoch,
                     endpoint: endpoints.get(&leader.leader_id).cloned(),
                 });
             }
-            answers.insert((topic.name.clone(), partition.index), answer(partition));
+            answers.insert(TopicPartition::new(Arc::clone(&name), partition.index), answer(partition));
         }
     }
     (answers, hints)

@@ -95,6 +95,7 @@ impl Sender {
         let (control_at, id_at) = {
             let mut state = shared.lock();
             state.accumulator.update_leaders(&cluster);
+            state.fail_orphans();
             state.expire(now);
             state.resolve_sequences();
             (self.speak_with_coordinator(&mut state, now), self.ask_for_id(&state, now))
@@ -187,8 +188,7 @@ impl Sender {
         if batches.is_empty() {
             return;
         }
-        // Version 13 names topics by id; what was sent to a name stays with the name.
-        let cap = version.map_or(12, TransactionVersion::produce_version);
+        let cap = produce::version_cap(version.map_or(i16::MAX, TransactionVersion::produce_version), &batches);
         self.tasks.push(match hand_over(connection, &request, cap, config.acks) {
             Ok(answer) => {
                 let broker = connection.broker();
@@ -222,7 +222,8 @@ impl Sender {
             Ok(response) => {
                 let (response, at) = response.unzip();
                 let is_answered = response.is_some();
-                let (mut answers, hints) = response.map(produce::answers).unwrap_or_default();
+                let (mut answers, hints) =
+                    response.map(|response| produce::answers(response, &batches)).unwrap_or_default();
                 for refusal in answers.values_mut().filter(|answer| answer.code != ErrorCode::None) {
                     refusal.at.clone_from(&at);
                 }
@@ -232,8 +233,7 @@ impl Sender {
                 state.accumulator.update_leaders(&cluster);
                 let mut stale = false;
                 for batch in batches {
-                    let key = (batch.topic_partition().topic.to_string(), batch.topic_partition().partition);
-                    match answers.remove(&key) {
+                    match answers.remove(batch.topic_partition()) {
                         Some(answer) => stale |= state.answered(now, batch, answer, moved),
                         None if is_answered => state.unanswered(now, batch, left_out(at.as_ref())),
                         None => stale |= state.answered(now, batch, WRITTEN, moved),

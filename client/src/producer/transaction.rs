@@ -33,11 +33,11 @@ impl TransactionVersion {
         }
     }
 
-    /// The highest version of Produce to use.
+    /// The highest version of Produce to use: the first transaction protocol ends with 11.
     pub(crate) fn produce_version(self) -> i16 {
         match self {
             Self::V1 => 11,
-            Self::V2 => 12,
+            Self::V2 => i16::MAX,
         }
     }
 }
