@@ -185,6 +185,21 @@ fn null_where_a_version_has_none_is_an_error() {
 }
 
 #[test]
+fn a_struct_is_there_unless_its_marker_is_negative() {
+    let _alone = alone();
+    // As in Java (MessageDataGenerator.java); kafka-protocol 0.18 takes all but 1 for null.
+    for (marker, is_there) in [(-1_i8, false), (-128, false), (0, true), (1, true), (127, true)] {
+        let mut body = vec![0; 4 + 2 + 1 + 1 + 4 + 4];
+        body.push(marker.cast_unsigned());
+        // No partitions, and no tagged fields of the assignment.
+        body.extend(if is_there { &[1, 0][..] } else { &[] });
+        body.push(0);
+        let response = ConsumerGroupHeartbeatRequest::decode_response(1, Bytes::from(body));
+        assert_eq!(response.map(|response| response.assignment.is_some()), Ok(is_there), "{marker}");
+    }
+}
+
+#[test]
 fn headers_survive_noise() {
     let _alone = alone();
     let mut rng = Rng(3);
