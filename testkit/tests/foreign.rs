@@ -134,3 +134,70 @@ async fn who_is_in_no_generation_commits_for_a_group_without_members() {
     assert_eq!(committed("nowhere", "m", 1).await, 3, "UNKNOWN_TOPIC_OR_PARTITION");
     assert_eq!(broker.committed("g").len(), 1);
 }
+
+async fn change(client: &mut Client, kind: i8, name: &'static str, operation: i8, config: [&'static str; 2]) -> i16 {
+    use incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    let [config, value] = config.map(StrBytes::from_static_str);
+    let change = AlterableConfig::default().with_name(config).with_config_operation(operation).with_value(Some(value));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(kind)
+        .with_resource_name(StrBytes::from_static_str(name))
+        .with_configs(vec![change]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    client.call(1, &request).await.responses[0].error_code
+}
+
+/// Value and source of a config.
+async fn config(client: &mut Client, kind: i8, name: &'static str, config: &'static str) -> Option<(String, i8)> {
+    let resource = describe_configs_request::DescribeConfigsResource::default()
+        .with_resource_type(kind)
+        .with_resource_name(StrBytes::from_static_str(name))
+        .with_configuration_keys(Some(vec![StrBytes::from_static_str(config)]));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let response = client.call(4, &request).await;
+    let found = response.results[0].configs.first()?;
+    Some((found.value.as_ref().unwrap().to_string(), found.config_source))
+}
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const GROUP: i8 = 32;
+const SET: i8 = 0;
+const APPEND: i8 = 2;
+
+#[tokio::test]
+async fn configs_of_brokers_and_groups_are_kept() {
+    let broker = Broker::builder().nodes(2).start().await.unwrap();
+    let mut client = Client::connect(&broker.address(1).unwrap()).await;
+    let relogin = "sasl.kerberos.min.time.before.relogin";
+    assert_eq!(change(&mut client, BROKER, "1", SET, [relogin, "58000"]).await, 0);
+    assert_eq!(config(&mut client, BROKER, "1", relogin).await, Some(("58000".to_owned(), 2)));
+    assert_eq!(change(&mut client, BROKER, "0", SET, [relogin, "58000"]).await, 42, "another broker's");
+    assert_eq!(change(&mut client, BROKER, "1", SET, ["num.partitions", "7"]).await, 42, "would change nothing");
+    let timeout = "consumer.session.timeout.ms";
+    assert_eq!(config(&mut client, GROUP, "g", timeout).await, Some(("45000".to_owned(), 5)));
+    assert_eq!(change(&mut client, GROUP, "g", SET, [timeout, "50000"]).await, 0);
+    assert_eq!(config(&mut client, GROUP, "g", timeout).await, Some(("50000".to_owned(), 8)));
+    assert_eq!(change(&mut client, GROUP, "g", SET, ["no.such.config", "1"]).await, 40);
+    let old = Broker::builder().as_version("3.9").start().await.unwrap();
+    let mut client = Client::connect(&old.address(0).unwrap()).await;
+    assert_eq!(change(&mut client, GROUP, "g", SET, [timeout, "50000"]).await, 42, "groups have no configs yet");
+}
+
+#[tokio::test]
+async fn lists_are_appended_to_their_defaults() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let mut client = Client::connect(&broker.address(0).unwrap()).await;
+    assert_eq!(change(&mut client, TOPIC, "t", APPEND, ["cleanup.policy", "compact"]).await, 0);
+    assert_eq!(config(&mut client, TOPIC, "t", "cleanup.policy").await, Some(("delete,compact".to_owned(), 1)));
+}
+
+#[tokio::test]
+async fn configs_that_kafka_4_removed_are_known_before_it() {
+    for (version, error) in [("3.9", 0), ("4.0", 40)] {
+        let broker = Broker::builder().as_version(version).topic("t", 1).start().await.unwrap();
+        let mut client = Client::connect(&broker.address(0).unwrap()).await;
+        let done = change(&mut client, TOPIC, "t", SET, ["message.format.version", "0.10.0.0"]).await;
+        assert_eq!(done, error, "{version}");
+    }
+}

@@ -16,6 +16,8 @@ usage: ottla-broker [OPTION VALUE]...
   --topic NAME:N   create a topic with N partitions; may be repeated
   --partitions N   partitions of topics that are created without a number (1)
   --auto-create-topics true|false   create topics that clients name and that are not there (true)
+  --authorizer true|false   let clients make ACLs; what no ACL names is open to everyone (true)
+  --rebalance-delay-ms N    how long the first members of a group wait for others (300; Kafka's default is 3000)
   --sasl-user NAME:PASSWORD   clients must authenticate (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER with an
                               unsecured JSON web token); may be repeated
   --sasl-session-ms N         clients must authenticate again within N milliseconds
@@ -27,7 +29,8 @@ Listens on 127.0.0.1 only, keeps everything in memory, runs until ctrl-c. Prints
 clients may come; requests it refuses are warnings on standard error (RUST_LOG=debug says more).";
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_testkit::BrokerBuilder)>, String> {
-    let mut builder = Broker::builder();
+    // Members that are started together shall join together, as from Kafka's defaults, but sooner.
+    let mut builder = Broker::builder().authorizer(true).group_initial_rebalance_delay(Duration::from_millis(300));
     let mut port = 9092;
     let (mut certificate, mut key) = (None, None);
     while let Some(arg) = args.next() {
@@ -49,6 +52,11 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_te
             }
             "--auto-create-topics" => {
                 builder = builder.auto_create_topics(value.parse().map_err(|_| bad("true or false"))?);
+            }
+            "--authorizer" => builder = builder.authorizer(value.parse().map_err(|_| bad("true or false"))?),
+            "--rebalance-delay-ms" => {
+                let millis = value.parse().map_err(|_| bad("a number"))?;
+                builder = builder.group_initial_rebalance_delay(Duration::from_millis(millis));
             }
             "--sasl-user" => {
                 let (user, password) = value.split_once(':').ok_or_else(|| bad("NAME:PASSWORD"))?;

@@ -238,6 +238,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// An authorizer: clients may make ACLs, and what an ACL names is closed to whom it does not allow
+    /// (`allow.everyone.if.no.acl.found`). Default false: to ask for ACLs is SECURITY_DISABLED.
+    pub fn authorizer(mut self, enable: bool) -> Self {
+        self.config.authorizer = enable;
+        self
+    }
+
     /// The host name clients are told to connect to. It must lead to 127.0.0.1. Default `127.0.0.1`.
     pub fn advertised_host(mut self, host: &str) -> Self {
         self.host = host.to_owned();

@@ -10,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::ErrorCode;
+use super::acl::{self, Acl};
 use super::batch::Marker;
 use super::config::ClusterConfig;
 use super::control::{Control, Fault, Matcher};
@@ -124,6 +125,9 @@ pub struct Cluster {
     pub(crate) sessions: FetchSessions,
     pub(crate) control: Control,
     pub(crate) denials: Arc<Vec<Denial>>,
+    pub(crate) acls: Arc<Vec<Acl>>,
+    /// Configs of brokers and groups, by resource type and name.
+    pub(crate) kept_configs: BTreeMap<(i8, String), BTreeMap<String, String>>,
     /// Delays by API.
     pub(crate) quotas: HashMap<i16, Duration>,
     pub(crate) identities: Identities,
@@ -160,6 +164,8 @@ impl Cluster {
             sessions: FetchSessions::default(),
             control: Control::default(),
             denials: Arc::default(),
+            acls: Arc::default(),
+            kept_configs: BTreeMap::new(),
             quotas: HashMap::new(),
             identities: Identities::default(),
             received: HashMap::new(),
@@ -206,7 +212,7 @@ impl Cluster {
         }
         let fault = self.strike(node, &request);
         let client_id = request.client_id.clone();
-        let denied = Denied::new(&self.denials, self.identities.user(connection), api);
+        let denied = Denied::new(&self.denials, &self.acls, self.identities.user(connection), api);
         let mut call = Call { now, node, version: request.head.version, client_id, fault: None, denied };
         let then = match fault {
             Some((_, Fault::HangUp)) => return Outcome::HangUp,
@@ -257,6 +263,12 @@ impl Cluster {
         } else {
             Outcome::ReplyAt(now + delay, reply)
         }
+    }
+
+    /// What the client may do to a resource, one bit per operation (KIP-430); `kind` as in ACLs.
+    pub(crate) fn operations(&self, call: &Call, kind: i8, name: &str) -> i32 {
+        let user = call.denied.as_ref().map_or("", Denied::user);
+        acl::operations(&self.acls, user, kind, name, self.config.version)
     }
 
     fn strike(&mut self, node: i32, request: &Request) -> Option<(Matcher, Fault)> {

@@ -7,7 +7,7 @@ use super::sasl::SaslConfig;
 use super::versions::KafkaVersion;
 
 /// Kafka's names, types (of DescribeConfigs) and defaults of topic configs.
-pub(crate) const TOPIC_DEFAULTS: &[(&str, i8, &str)] = &[
+const TOPIC_DEFAULTS: &[(&str, i8, &str)] = &[
     ("cleanup.policy", LIST, "delete"),
     ("compression.type", STRING, "producer"),
     ("delete.retention.ms", LONG, "86400000"),
@@ -34,6 +34,28 @@ pub(crate) const TOPIC_DEFAULTS: &[(&str, i8, &str)] = &[
     ("segment.ms", LONG, "604800000"),
     ("unclean.leader.election.enable", BOOLEAN, "false"),
 ];
+
+/// Configs of a group (KIP-848).
+pub(crate) const GROUP_CONFIGS: &[(&str, i8, &str)] =
+    &[("consumer.heartbeat.interval.ms", INT, "5000"), ("consumer.session.timeout.ms", INT, "45000")];
+
+/// Resource types that have configs.
+pub(crate) const TOPIC: i8 = 2;
+pub(crate) const BROKER: i8 = 4;
+pub(crate) const GROUP: i8 = 32;
+
+/// Topic configs that Kafka 4.0 removed.
+const REMOVED_IN_4: &[(&str, i8, &str)] = &[
+    ("message.downconversion.enable", BOOLEAN, "true"),
+    ("message.format.version", STRING, "3.0-IV1"),
+    ("message.timestamp.difference.max.ms", LONG, "9223372036854775807"),
+];
+
+/// The topic configs that `version` knows.
+pub(crate) fn topic_configs(version: KafkaVersion) -> impl Iterator<Item = &'static (&'static str, i8, &'static str)> {
+    let removed = if version.at_least(4, 0) { &[] } else { REMOVED_IN_4 };
+    TOPIC_DEFAULTS.iter().chain(removed)
+}
 
 pub(crate) const BOOLEAN: i8 = 1;
 pub(crate) const STRING: i8 = 2;
@@ -69,6 +91,8 @@ pub(crate) struct ClusterConfig {
     pub(crate) group_max_size: usize,
     /// `broker.rack` of each node; empty: none, and nobody reads from followers.
     pub(crate) racks: Vec<String>,
+    /// ACLs may be made, and hold.
+    pub(crate) authorizer: bool,
     pub(crate) sasl: SaslConfig,
     pub(crate) seed: u64,
 }
@@ -94,6 +118,7 @@ impl Default for ClusterConfig {
             consumer_heartbeat_interval: Duration::from_secs(5),
             group_max_size: i32::MAX as usize,
             racks: Vec::new(),
+            authorizer: false,
             sasl: SaslConfig::default(),
             seed: 0x0771_a000,
         }
@@ -141,7 +166,7 @@ impl TopicConfig {
     /// Reads what was set over the broker's defaults; the error names the config and why it is refused.
     pub(crate) fn new(set: BTreeMap<String, String>, cluster: &ClusterConfig) -> Result<Self, String> {
         for (name, value) in &set {
-            let Some((_, kind, _)) = TOPIC_DEFAULTS.iter().find(|(known, ..)| known == name) else {
+            let Some((_, kind, _)) = topic_configs(cluster.version).find(|(known, ..)| known == name) else {
                 return Err(format!("Unknown topic config name: {name}"));
             };
             check(name, *kind, value)?;

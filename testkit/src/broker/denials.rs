@@ -1,10 +1,11 @@
-//! What clients may not do: ACLs by call, without their grammar.
+//! What clients may not do: denials by call, without the grammar of ACLs, and ACLs that clients made.
 
 use std::sync::Arc;
 
 use kafka_protocol::messages::ApiKey;
 
 use super::ErrorCode;
+use super::acl::{self, Acl};
 use super::leadership::TRANSACTION;
 
 /// What is done to a topic.
@@ -107,25 +108,47 @@ pub(crate) const ANONYMOUS: &str = "ANONYMOUS";
 #[derive(Debug, Clone)]
 pub(crate) struct Denied {
     denials: Arc<Vec<Denial>>,
+    acls: Arc<Vec<Acl>>,
     user: String,
-    access: Access,
+    api: ApiKey,
 }
 
 impl Denied {
     /// `None` if nothing is.
-    pub(crate) fn new(denials: &Arc<Vec<Denial>>, user: Option<&str>, api: ApiKey) -> Option<Self> {
+    pub(crate) fn new(
+        denials: &Arc<Vec<Denial>>,
+        acls: &Arc<Vec<Acl>>,
+        user: Option<&str>,
+        api: ApiKey,
+    ) -> Option<Self> {
+        if denials.is_empty() && acls.is_empty() {
+            return None;
+        }
         let user = user.unwrap_or(ANONYMOUS).to_owned();
-        (!denials.is_empty()).then(|| Self { denials: denials.clone(), user, access: Access::of(api) })
+        Some(Self { denials: denials.clone(), acls: acls.clone(), user, api })
     }
 
-    fn check(&self, error: ErrorCode, denies: impl Fn(&Resource) -> bool) -> Result<(), ErrorCode> {
+    /// `error` if a denial says so, or the ACLs of a resource.
+    fn check(
+        &self,
+        error: ErrorCode,
+        (kind, name): (i8, &str),
+        denies: impl Fn(&Resource) -> bool,
+    ) -> Result<(), ErrorCode> {
         let mine = |denial: &Denial| denial.user.as_ref().is_none_or(|user| *user == self.user);
-        if self.denials.iter().any(|denial| mine(denial) && denies(&denial.resource)) { Err(error) } else { Ok(()) }
+        let denied = self.denials.iter().any(|denial| mine(denial) && denies(&denial.resource));
+        let may = acl::may(&self.acls, &self.user, kind, name, acl::operation(self.api, kind));
+        if denied || !may { Err(error) } else { Ok(()) }
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
     }
 
     pub(crate) fn topic(&self, topic: &str) -> Result<(), ErrorCode> {
-        self.check(ErrorCode::TopicAuthorizationFailed, |resource| match resource {
-            Resource::Topic { name, access } => name == topic && access.is_none_or(|access| access == self.access),
+        let this = Access::of(self.api);
+        self.check(ErrorCode::TopicAuthorizationFailed, (acl::TOPIC, topic), |resource| match resource {
+            Resource::Topic { name, access } => name == topic && access.is_none_or(|access| access == this),
             _ => false,
         })
     }
@@ -135,16 +158,19 @@ impl Denied {
         if kind == TRANSACTION {
             return self.check(
                 ErrorCode::TransactionalIdAuthorizationFailed,
+                (acl::TRANSACTIONAL_ID, key),
                 |resource| matches!(resource, Resource::TransactionalId(id) if id == key),
             );
         }
         self.check(
             ErrorCode::GroupAuthorizationFailed,
+            (acl::GROUP, key),
             |resource| matches!(resource, Resource::Group(name) if name == key),
         )
     }
 
     pub(crate) fn cluster(&self) -> Result<(), ErrorCode> {
-        self.check(ErrorCode::ClusterAuthorizationFailed, |resource| *resource == Resource::Cluster)
+        let cluster = (acl::CLUSTER, acl::CLUSTER_NAME);
+        self.check(ErrorCode::ClusterAuthorizationFailed, cluster, |resource| *resource == Resource::Cluster)
     }
 }

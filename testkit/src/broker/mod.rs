@@ -1,5 +1,6 @@
 //! The embedded broker: a machine (`cluster`) and the sockets in front of it (`server`).
 
+mod acl;
 mod batch;
 mod builder;
 mod cluster;

@@ -100,13 +100,19 @@ impl ConsumerGroup {
         self.check_member(beat)?;
         let regex = read_regex(beat.regex.as_deref())?;
         self.replace_static(beat);
+        let resolved = self.resolve_regexes(topics);
+        let is_known_regex = self
+            .members
+            .values()
+            .any(|member| member.regex.as_ref().map(|(pattern, _)| pattern) == beat.regex.as_ref());
         let old_assignor = self.preferred_assignor();
         let is_new = !self.members.contains_key(&beat.member_id);
         let member = self.members.entry(beat.member_id.clone()).or_insert_with(|| ConsumerMember::new(now));
         let before = if is_new { Assignment::new() } else { member.assigned.clone() };
         member.session_ends = now + limits.session_timeout;
-        let changed = update(member, beat, regex) || (is_new && self.epoch == 0);
-        if changed || old_assignor != self.preferred_assignor() || self.shape != self.current_shape(topics) {
+        let changed = update(member, beat, regex, is_known_regex) || (is_new && self.epoch == 0);
+        if changed || resolved || old_assignor != self.preferred_assignor() || self.shape != self.current_shape(topics)
+        {
             self.epoch += 1;
             self.shape = self.current_shape(topics);
         }
@@ -118,6 +124,18 @@ impl ConsumerGroup {
             beat.rebalance_timeout.is_some() && (beat.topics.is_some() || beat.regex.is_some()) && beat.owned.is_some();
         let assignment = (beat.epoch == 0 || full || assigned != before).then_some(assigned);
         Ok(Beaten { member_id: beat.member_id.clone(), epoch, assignment })
+    }
+
+    /// Looks up what regular expressions match that came since the last heartbeat: Kafka does so beside the requests,
+    /// so that the member that brings one is not told yet (`GroupMetadataManager.maybeUpdateRegularExpressions`). True
+    /// if there is something new to assign.
+    fn resolve_regexes(&mut self, topics: &Topics) -> bool {
+        let mut matches = false;
+        for member in self.members.values_mut().filter(|member| !member.regex_is_resolved) {
+            member.regex_is_resolved = true;
+            matches |= member.regex.is_some() && topics.keys().any(|topic| wants(member, topic));
+        }
+        matches
     }
 
     fn check_size(&self, beat: &Beat, limits: Limits) -> Result<(), Refusal> {
@@ -337,9 +355,11 @@ fn read_regex(regex: Option<&str>) -> Result<Option<Regex>, Refusal> {
     }
 }
 
-/// Takes over what the heartbeat says; true if the subscription changed.
-fn update(member: &mut ConsumerMember, beat: &Beat, regex: Option<Regex>) -> bool {
-    let before = (member.topics.clone(), member.regex.as_ref().map(|(pattern, _)| pattern.clone()));
+/// Takes over what the heartbeat says; true if the subscription changed. A regular expression the group does not know
+/// yet changes nothing before it is resolved.
+fn update(member: &mut ConsumerMember, beat: &Beat, regex: Option<Regex>, is_known_regex: bool) -> bool {
+    let old_topics = member.topics.clone();
+    let old_pattern = member.regex.as_ref().map(|(pattern, _)| pattern.clone());
     member.client_id.clone_from(&beat.client_id);
     if beat.instance_id.is_some() {
         member.instance_id.clone_from(&beat.instance_id);
@@ -357,11 +377,17 @@ fn update(member: &mut ConsumerMember, beat: &Beat, regex: Option<Regex>) -> boo
     if let Some(pattern) = &beat.regex {
         member.regex = regex.map(|compiled| (pattern.clone(), compiled));
     }
-    before != (member.topics.clone(), member.regex.as_ref().map(|(pattern, _)| pattern.clone()))
+    let new_pattern = member.regex.as_ref().map(|(pattern, _)| pattern);
+    let regex_changed = old_pattern.as_ref() != new_pattern;
+    if regex_changed {
+        member.regex_is_resolved = is_known_regex || new_pattern.is_none();
+    }
+    old_topics != member.topics || (regex_changed && member.regex_is_resolved)
 }
 
 fn wants(member: &ConsumerMember, topic: &str) -> bool {
-    member.topics.contains(topic) || member.regex.as_ref().is_some_and(|(_, regex)| regex.is_match(topic))
+    let resolved = member.regex.as_ref().filter(|_| member.regex_is_resolved);
+    member.topics.contains(topic) || resolved.is_some_and(|(_, regex)| regex.is_match(topic))
 }
 
 fn subscribed(member: &ConsumerMember, topics: &Topics) -> BTreeSet<Uuid> {

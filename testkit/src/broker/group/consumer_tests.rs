@@ -173,16 +173,23 @@ fn static_member_that_stays_away_is_fenced() {
 fn regular_expression_matches_whole_names_and_new_topics() {
     let mut story = story();
     let beat = Beat { regex: Some("t+".to_owned()), ..join("a", &[]) };
-    let assigned = story.beat(&beat).unwrap().assignment.unwrap();
+    let joined = story.beat(&beat).unwrap();
+    assert_eq!((joined.epoch, joined.assignment), (1, Some(Assignment::new())), "looked up after the answer");
+    let beaten = story.beat(&alive("a", 1)).unwrap();
+    let assigned = beaten.assignment.unwrap();
+    assert_eq!(beaten.epoch, 2);
     let wanted = [story.topic("t"), story.topic("tt")];
     assert_eq!(assigned.keys().copied().collect::<BTreeSet<_>>(), wanted.into());
     let new = super::super::super::topics::NewTopic { name: "ttt".to_owned(), ..Default::default() };
     story.cluster.create_topic(&new, false).unwrap();
-    let beaten = story.beat(&alive("a", 1)).unwrap();
-    assert_eq!((beaten.epoch, beaten.assignment.unwrap().len()), (2, 3));
-    let bad = Beat { regex: Some("(".to_owned()), ..alive("a", 2) };
+    let beaten = story.beat(&alive("a", 2)).unwrap();
+    assert_eq!((beaten.epoch, beaten.assignment.unwrap().len()), (3, 3));
+    let bad = Beat { regex: Some("(".to_owned()), ..alive("a", 3) };
     assert_eq!(story.beat(&bad), Err(ErrorCode::InvalidRegularExpression));
-    let none = Beat { regex: Some(String::new()), ..alive("a", 2) };
+    let same = story.beat(&Beat { regex: Some("t+".to_owned()), ..join("b", &[]) }).unwrap();
+    assert_eq!(same.epoch, 4, "the group knows this one already");
+    story.group.leave("b", None, false).unwrap();
+    let none = Beat { regex: Some(String::new()), ..alive("a", 3) };
     assert_eq!(story.beat(&none).unwrap().assignment, Some(Assignment::new()), "told to give all up");
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct ConsumerMember {
     pub(crate) client_id: String,
     pub(crate) topics: BTreeSet<String>,
     pub(crate) regex: Option<(String, Regex)>,
+    /// The topics of `regex` count from the first heartbeat of the group after the one that brought it.
+    pub(super) regex_is_resolved: bool,
     pub(super) assignor: Option<Assignor>,
     pub(super) rebalance_timeout: Duration,
     pub(crate) epoch: i32,
@@ -52,6 +54,7 @@ impl ConsumerMember {
             client_id: String::new(),
             topics: BTreeSet::new(),
             regex: None,
+            regex_is_resolved: false,
             assignor: None,
             rebalance_timeout: Duration::ZERO,
             epoch: 0,

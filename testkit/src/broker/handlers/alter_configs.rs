@@ -1,4 +1,5 @@
-//! AlterConfigs and IncrementalAlterConfigs, of topics.
+//! AlterConfigs and IncrementalAlterConfigs: of topics, where they take effect; of brokers and groups, where they are
+//! only kept and described.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +12,11 @@ use kafka_protocol::messages::{
 
 use super::super::ErrorCode;
 use super::super::cluster::{Call, Cluster};
-use super::super::config::TopicConfig;
+use super::super::config::{BROKER, GROUP, GROUP_CONFIGS, TOPIC, TopicConfig, topic_configs};
 use super::super::topics::Refusal;
+use super::super::versions::KafkaVersion;
 use super::text;
 
-const TOPIC: i8 = 2;
 /// Operations of IncrementalAlterConfigs.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -51,10 +52,11 @@ pub(super) fn change(
     call: &Call,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
+    let version = cluster.config.version;
     let responses = request.resources.iter().map(|resource| {
         let wanted = |current: &Configs| {
             let mut set = current.clone();
-            resource.configs.iter().try_for_each(|config| apply(&mut set, config))?;
+            resource.configs.iter().try_for_each(|config| apply(&mut set, config, version))?;
             Ok(set)
         };
         let done = alter(cluster, call, resource.resource_type, &resource.resource_name, request.validate_only, wanted);
@@ -78,9 +80,10 @@ fn alter(
     wanted: impl FnOnce(&Configs) -> Result<Configs, Refusal>,
 ) -> Result<(), Refusal> {
     call.fails(name, 0).map_err(|error| (error, String::new()))?;
-    if kind != TOPIC {
-        let reason = "The embedded broker changes the configs of topics only.";
-        return Err((ErrorCode::InvalidRequest, reason.to_owned()));
+    match kind {
+        TOPIC => {}
+        BROKER | GROUP => return keep(cluster, call, kind, name, validate_only, wanted),
+        _ => return Err((ErrorCode::InvalidRequest, format!("Unexpected resource type {kind}."))),
     }
     let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("The topic '{name}' does not exist."));
     let topic = cluster.topics.get_mut(name).ok_or_else(unknown)?;
@@ -92,7 +95,45 @@ fn alter(
     Ok(())
 }
 
-fn apply(set: &mut Configs, config: &AlterableConfig) -> Result<(), Refusal> {
+/// Configs of a broker or a group.
+fn keep(
+    cluster: &mut Cluster,
+    call: &Call,
+    kind: i8,
+    name: &str,
+    validate_only: bool,
+    wanted: impl FnOnce(&Configs) -> Result<Configs, Refusal>,
+) -> Result<(), Refusal> {
+    let invalid = |reason: String| Err((ErrorCode::InvalidRequest, reason));
+    if kind == BROKER && !name.is_empty() && name.parse() != Ok(call.node) {
+        return invalid(format!("Unexpected broker id, expected {}, but received {name}", call.node));
+    }
+    // Groups have configs since 4.0 (KIP-848).
+    if kind == GROUP && !cluster.config.version.at_least(4, 0) {
+        return invalid("Unexpected resource type GROUP.".to_owned());
+    }
+    let key = (kind, name.to_owned());
+    let set = wanted(cluster.kept_configs.get(&key).unwrap_or(&Configs::new()))?;
+    let unknown = |config: &&String| GROUP_CONFIGS.iter().all(|(known, ..)| known != *config);
+    if kind == GROUP
+        && let Some(config) = set.keys().find(unknown)
+    {
+        return Err((ErrorCode::InvalidConfig, format!("Unknown group config name: {config}")));
+    }
+    // These work from the start and are not changed later: to say yes would be a lie.
+    if kind == BROKER
+        && let Some((config, ..)) =
+            cluster.config.described(call.node).iter().find(|(config, ..)| set.contains_key(*config))
+    {
+        return invalid(format!("The embedded broker can't change {config} while it runs."));
+    }
+    if !validate_only {
+        cluster.kept_configs.insert(key, set);
+    }
+    Ok(())
+}
+
+fn apply(set: &mut Configs, config: &AlterableConfig, version: KafkaVersion) -> Result<(), Refusal> {
     let name = config.name.to_string();
     let invalid = |reason: String| Err((ErrorCode::InvalidRequest, reason));
     if config.config_operation == DELETE {
@@ -101,7 +142,9 @@ fn apply(set: &mut Configs, config: &AlterableConfig) -> Result<(), Refusal> {
     }
     let Some(value) = &config.value else { return invalid(format!("Null value for {name}.")) };
     let parts = |list: &str| list.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let mut list = set.get(&name).map_or_else(Vec::new, |list| parts(list));
+    // What a topic has not set it has from the defaults (ConfigurationControlManager.getParts).
+    let default = || topic_configs(version).find(|(known, ..)| *known == name).map(|&(_, _, default)| default);
+    let mut list = parts(set.get(&name).map(String::as_str).or_else(default).unwrap_or_default());
     let given = parts(value);
     match config.config_operation {
         SET => list = vec![value.to_string()],

@@ -6,11 +6,12 @@ use kafka_protocol::messages::consumer_group_describe_response::{
 use kafka_protocol::messages::{ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, GroupId, TopicName};
 
 use super::super::ErrorCode;
+use super::super::acl;
 use super::super::cluster::{Call, Cluster};
 use super::super::group::assignor::Assignment;
 use super::super::group::consumer::ConsumerGroup;
 use super::super::leadership::GROUP;
-use super::text;
+use super::{NOT_ASKED, text};
 
 /// The member speaks the consumer protocol.
 const CONSUMER_MEMBER: i8 = 1;
@@ -20,7 +21,13 @@ pub(super) fn handle(
     call: &Call,
     request: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
-    let groups = request.group_ids.into_iter().map(|group| describe(cluster, call, group));
+    let include = request.include_authorized_operations;
+    let groups = request.group_ids.into_iter().map(|group| {
+        let described = describe(cluster, call, group);
+        let shown = include && described.error_code == 0;
+        let operations = if shown { cluster.operations(call, acl::GROUP, &described.group_id.0) } else { NOT_ASKED };
+        described.with_authorized_operations(operations)
+    });
     ConsumerGroupDescribeResponse::default().with_groups(groups.collect())
 }
 

@@ -6,7 +6,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
 use super::super::ErrorCode;
 use super::super::cluster::{Call, Cluster};
-use super::super::config::TOPIC_DEFAULTS;
+use super::super::config::topic_configs;
 use super::super::topics::{NewTopic, Refusal};
 use super::text;
 
@@ -88,5 +88,5 @@ fn configs(cluster: &Cluster, topic: &CreatableTopic) -> Vec<CreatableTopicConfi
             .with_value(Some(text(value)))
             .with_config_source(if set { 1 } else { 5 })
     };
-    TOPIC_DEFAULTS.iter().map(one).collect()
+    topic_configs(cluster.config.version).map(one).collect()
 }

@@ -4,8 +4,9 @@ use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
 
 use super::super::ErrorCode;
+use super::super::acl;
 use super::super::cluster::{Call, Cluster};
-use super::{code, text};
+use super::{NOT_ASKED, code, text};
 
 const BROKERS: i8 = 1;
 
@@ -23,7 +24,13 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: DescribeCluste
             .with_port(i32::from(node.port))
             .with_rack(node.rack.clone().map(text))
     });
+    let operations = if request.include_cluster_authorized_operations {
+        cluster.operations(call, acl::CLUSTER, acl::CLUSTER_NAME)
+    } else {
+        NOT_ASKED
+    };
     DescribeClusterResponse::default()
+        .with_cluster_authorized_operations(operations)
         .with_cluster_id(text(cluster.cluster_id.clone()))
         .with_controller_id(BrokerId(cluster.controller()))
         .with_brokers(brokers.collect())

@@ -8,18 +8,19 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use super::super::ErrorCode;
 use super::super::cluster::{Call, Cluster};
-use super::super::config::TOPIC_DEFAULTS;
+use super::super::config::{BROKER, GROUP, GROUP_CONFIGS, STRING, TOPIC, topic_configs};
 use super::{code, text};
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
 /// Where a value comes from.
 const TOPIC_CONFIG: i8 = 1;
+const DYNAMIC_BROKER_CONFIG: i8 = 2;
+const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 const STATIC_BROKER_CONFIG: i8 = 4;
 const DEFAULT_CONFIG: i8 = 5;
+const GROUP_CONFIG: i8 = 8;
 
 struct Entry {
-    name: &'static str,
+    name: String,
     kind: i8,
     value: String,
     source: i8,
@@ -47,9 +48,9 @@ fn look_up(cluster: &Cluster, call: &Call, resource: &DescribeConfigsResource) -
         TOPIC => {
             let topic =
                 cluster.topics.get(resource.resource_name.as_str()).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-            let entries = TOPIC_DEFAULTS.iter().map(|&(name, kind, default)| {
+            let entries = topic_configs(cluster.config.version).map(|&(name, kind, default)| {
                 let (value, set) = topic.config.value(name, default, &cluster.config);
-                Entry { name, kind, value, source: if set { TOPIC_CONFIG } else { DEFAULT_CONFIG } }
+                Entry { name: name.to_owned(), kind, value, source: if set { TOPIC_CONFIG } else { DEFAULT_CONFIG } }
             });
             Ok(entries.collect())
         }
@@ -63,15 +64,40 @@ fn look_up(cluster: &Cluster, call: &Call, resource: &DescribeConfigsResource) -
                 return Err(ErrorCode::InvalidRequest);
             }
             let described = cluster.config.described(id).into_iter();
-            Ok(described.map(|(name, kind, value)| Entry { name, kind, value, source: STATIC_BROKER_CONFIG }).collect())
+            let described = described.map(|(name, kind, value)| Entry {
+                name: name.to_owned(),
+                kind,
+                value,
+                source: STATIC_BROKER_CONFIG,
+            });
+            let own = kept(cluster, (BROKER, id.to_string()), DYNAMIC_BROKER_CONFIG);
+            let common = kept(cluster, (BROKER, String::new()), DYNAMIC_DEFAULT_BROKER_CONFIG);
+            let is_own = |entry: &Entry| own.iter().any(|mine| mine.name == entry.name);
+            let common: Vec<Entry> = common.into_iter().filter(|entry| !is_own(entry)).collect();
+            Ok(described.chain(own).chain(common).collect())
+        }
+        GROUP if cluster.config.version.at_least(4, 0) => {
+            let own = kept(cluster, (GROUP, resource.resource_name.to_string()), GROUP_CONFIG);
+            let entry = |&(name, kind, default): &(&str, i8, &str)| {
+                let set = own.iter().find(|entry| entry.name == name);
+                let value = set.map_or_else(|| default.to_owned(), |entry| entry.value.clone());
+                Entry { name: name.to_owned(), kind, value, source: set.map_or(DEFAULT_CONFIG, |entry| entry.source) }
+            };
+            Ok(GROUP_CONFIGS.iter().map(entry).collect())
         }
         _ => Err(ErrorCode::InvalidRequest),
     }
 }
 
+/// What was set of a broker or a group.
+fn kept(cluster: &Cluster, key: (i8, String), source: i8) -> Vec<Entry> {
+    let set = cluster.kept_configs.get(&key).into_iter().flatten();
+    set.map(|(name, value)| Entry { name: name.clone(), kind: STRING, value: value.clone(), source }).collect()
+}
+
 fn described(call: &Call, entry: Entry, synonyms: bool) -> DescribeConfigsResourceResult {
     let result = DescribeConfigsResourceResult::default()
-        .with_name(text(entry.name))
+        .with_name(text(entry.name.clone()))
         .with_value(Some(text(entry.value.clone())))
         .with_config_source(entry.source)
         .with_config_type(if call.version >= 3 { entry.kind } else { 0 });

@@ -4,13 +4,20 @@ use kafka_protocol::messages::describe_groups_response::{DescribedGroup, Describ
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 
 use super::super::ErrorCode;
+use super::super::acl;
 use super::super::cluster::{Call, Cluster};
 use super::super::group::classic::{ClassicGroup, GroupState};
 use super::super::leadership::GROUP;
-use super::{code, text};
+use super::{NOT_ASKED, code, text};
 
 pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
-    let groups = request.groups.into_iter().map(|group| describe(cluster, call, group));
+    let include = request.include_authorized_operations;
+    let groups = request.groups.into_iter().map(|group| {
+        let described = describe(cluster, call, group);
+        let shown = include && described.error_code == 0;
+        let operations = if shown { cluster.operations(call, acl::GROUP, &described.group_id.0) } else { NOT_ASKED };
+        described.with_authorized_operations(operations)
+    });
     DescribeGroupsResponse::default().with_groups(groups.collect())
 }
 

@@ -8,6 +8,7 @@ use kafka_protocol::messages::describe_topic_partitions_response::{
 use kafka_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicName};
 
 use super::super::ErrorCode;
+use super::super::acl;
 use super::super::cluster::{Call, Cluster};
 use super::super::partition::Partition;
 use super::text;
@@ -59,7 +60,9 @@ fn topic(cluster: &Cluster, call: &Call, name: &str, from: i32, most: usize) -> 
         Err(error) => response.with_error_code(error.code()),
         Ok(topic) => {
             let shown = topic.partitions.iter().skip(usize::try_from(from).unwrap_or(0)).take(most);
-            response.with_topic_id(topic.id).with_partitions(shown.map(|one| described(cluster, one)).collect())
+            let operations = cluster.operations(call, acl::TOPIC, name);
+            let response = response.with_topic_id(topic.id).with_topic_authorized_operations(operations);
+            response.with_partitions(shown.map(|one| described(cluster, one)).collect())
         }
     }
 }

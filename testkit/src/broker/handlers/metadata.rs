@@ -7,17 +7,19 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, Topi
 use uuid::Uuid;
 
 use super::super::ErrorCode;
+use super::super::acl;
 use super::super::cluster::{Call, Cluster};
 use super::super::partition::Partition;
 use super::super::topics::{NewTopic, is_valid_name};
-use super::text;
+use super::{NOT_ASKED, text};
 
 pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: MetadataRequest) -> MetadataResponse {
     let all = match &request.topics {
         None => true,
         Some(topics) => topics.is_empty() && call.version == 0,
     };
-    let topics = if all {
+    let show_operations = request.include_topic_authorized_operations && call.version >= 8;
+    let mut topics: Vec<MetadataResponseTopic> = if all {
         // Who asks for everything is not told of what is denied.
         let names: Vec<String> = cluster.topics.keys().filter(|name| call.may_topic(name).is_ok()).cloned().collect();
         names.iter().map(|name| known(cluster, call, name)).collect()
@@ -26,6 +28,12 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: MetadataReques
         let asked = request.topics.unwrap_or_default().into_iter();
         asked.map(|topic| one(cluster, call, topic.name, topic.topic_id, create)).collect()
     };
+    for topic in &mut topics {
+        let name = topic.name.as_ref().map_or("", |name| name.0.as_str());
+        if show_operations && topic.error_code == 0 {
+            topic.topic_authorized_operations = cluster.operations(call, acl::TOPIC, name);
+        }
+    }
     let brokers = cluster.alive().map(|node| {
         MetadataResponseBroker::default()
             .with_node_id(BrokerId(node.id))
@@ -33,7 +41,13 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: MetadataReques
             .with_port(i32::from(node.port))
             .with_rack(node.rack.clone().map(text))
     });
+    let cluster_operations = if request.include_cluster_authorized_operations && (8..=10).contains(&call.version) {
+        cluster.operations(call, acl::CLUSTER, acl::CLUSTER_NAME)
+    } else {
+        NOT_ASKED
+    };
     MetadataResponse::default()
+        .with_cluster_authorized_operations(cluster_operations)
         .with_brokers(brokers.collect())
         .with_cluster_id(Some(text(cluster.cluster_id.clone())))
         .with_controller_id(BrokerId(cluster.controller()))

@@ -179,6 +179,9 @@ pub(crate) fn touches(ids: &HashMap<Uuid, String>, body: &Body, matcher: &Matche
     }
 }
 
+/// Authorized operations of a resource, if the client did not ask for them.
+const NOT_ASKED: i32 = i32::MIN;
+
 /// 0 or the error's code.
 fn code<T>(result: &Result<T, ErrorCode>) -> i16 {
     result.as_ref().err().map_or(0, ErrorCode::code)
