@@ -4,16 +4,16 @@
 //! and in the client comes from the seed, but the order of hash maps does not: a seed fails again often, not always.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
+mod common;
+
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt};
+use common::Pipes;
 use ottla_client::{
-    Certainty, Client, ClientConfig, Consumer, ConsumerConfig, Dial, Error, IsolationLevel, Producer, ProducerConfig,
-    ProducerRecord, StartOffset, Stream, TopicPartition, TransactionalProducer,
+    Certainty, Client, ClientConfig, Consumer, ConsumerConfig, Error, IsolationLevel, Producer, ProducerConfig,
+    ProducerRecord, StartOffset, TopicPartition, TransactionalProducer,
 };
 use ottla_testkit::checker::{Entry, Event, Outcome, PolledRecord, check};
 use ottla_testkit::{Broker, Simulation, Weather};
@@ -21,19 +21,6 @@ use ottla_testkit::{Broker, Simulation, Weather};
 /// Nothing takes longer, in virtual time.
 const BOUND: Duration = Duration::from_secs(30 * 60);
 const PARTITIONS: i32 = 2;
-
-#[derive(Debug)]
-struct Pipes(Simulation);
-
-impl Dial for Pipes {
-    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        async move { format!("{host}:{port}").parse().map(|address| vec![address]).map_err(io::Error::other) }.boxed()
-    }
-
-    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
-        async move { self.0.connect(address).map(|pipe| Box::new(pipe) as Box<dyn Stream>) }.boxed()
-    }
-}
 
 /// Runs a story for each seed, each in a runtime and a time of its own.
 fn with_seeds<F: Future<Output = ()>>(story: impl Fn(u64) -> F) {

@@ -1,4 +1,5 @@
-//! A resolver that a test holds in its hands.
+//! Networks that a test holds in its hands.
+#![allow(dead_code, reason = "not every test needs each of them")]
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
@@ -6,6 +7,7 @@ use std::sync::Mutex;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use ottla_client::{Dial, Stream};
+use ottla_testkit::Simulation;
 use tokio::net::TcpStream;
 
 /// Names and where they lead now; other names are addresses.
@@ -33,5 +35,19 @@ impl Dial for Names {
             Ok(stream)
         }
         .boxed()
+    }
+}
+
+/// The brokers of a simulation.
+#[derive(Debug)]
+pub(crate) struct Pipes(pub(crate) Simulation);
+
+impl Dial for Pipes {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        async move { format!("{host}:{port}").parse().map(|address| vec![address]).map_err(io::Error::other) }.boxed()
+    }
+
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
+        async move { self.0.connect(address).map(|pipe| Box::new(pipe) as Box<dyn Stream>) }.boxed()
     }
 }
