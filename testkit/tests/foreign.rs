@@ -102,7 +102,7 @@ async fn program_creates_topics_as_its_options_say() {
     let mut client = Client::connect(&address).await;
     metadata(&mut client).await;
     assert_eq!(metadata(&mut client).await.partitions.len(), 4);
-    let (_program, address) = program(&["--auto-create-topics", "false"]);
+    let (_program, address) = program(&["--auto-create-topics=false"]);
     let mut client = Client::connect(&address).await;
     for _ in 0..2 {
         assert_eq!(metadata(&mut client).await.error_code, 3, "UNKNOWN_TOPIC_OR_PARTITION");
@@ -199,5 +199,22 @@ async fn configs_that_kafka_4_removed_are_known_before_it() {
         let mut client = Client::connect(&broker.address(0).unwrap()).await;
         let done = change(&mut client, TOPIC, "t", SET, ["message.format.version", "0.10.0.0"]).await;
         assert_eq!(done, error, "{version}");
+    }
+}
+
+#[test]
+fn program_says_in_a_line_what_is_wrong_with_its_options() {
+    let refused = |options: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_ottla-broker")).args(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{options:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (options, reason) in [
+        (&["--nodes", "0"][..], "--nodes 0: not a positive number"),
+        (&["--partitions=no"], "--partitions no: not a positive number"),
+        (&["--port"], "--port needs a value"),
+        (&["--ports", "1"], "unknown option --ports"),
+    ] {
+        assert_eq!(refused(options), format!("ottla-broker: {reason}; --help lists the options\n"));
     }
 }

@@ -8,7 +8,7 @@ use ottla_testkit::Broker;
 use tracing_subscriber::EnvFilter;
 
 const USAGE: &str = "\
-usage: ottla-broker [OPTION VALUE]...
+usage: ottla-broker [OPTION VALUE | OPTION=VALUE]...
 
   --nodes N        number of brokers (1); node i listens on port P + i
   --port P         first port (9092); 0 takes free ports
@@ -37,10 +37,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_te
         if matches!(arg.as_str(), "-h" | "--help") {
             return Ok(None);
         }
-        let value = args.next().ok_or_else(|| format!("{arg} needs a value"))?;
+        let (arg, value) = match arg.split_once('=') {
+            Some((arg, value)) => (arg.to_owned(), value.to_owned()),
+            None => (arg.clone(), args.next().ok_or_else(|| format!("{arg} needs a value"))?),
+        };
         let bad = |what: &str| format!("{arg} {value}: not {what}");
         match arg.as_str() {
-            "--nodes" => builder = builder.nodes(value.parse().map_err(|_| bad("a number"))?),
+            "--nodes" => builder = builder.nodes(positive(&value).ok_or_else(|| bad("a positive number"))?),
             "--port" => port = value.parse().map_err(|_| bad("a port"))?,
             "--as-version" => builder = builder.as_version(&value),
             "--topic" => {
@@ -48,7 +51,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_te
                 builder = builder.topic(name, count.parse().map_err(|_| bad("NAME:PARTITIONS"))?);
             }
             "--partitions" => {
-                builder = builder.default_partitions(value.parse().map_err(|_| bad("a number"))?);
+                builder = builder.default_partitions(positive(&value).ok_or_else(|| bad("a positive number"))?);
             }
             "--auto-create-topics" => {
                 builder = builder.auto_create_topics(value.parse().map_err(|_| bad("true or false"))?);
@@ -80,6 +83,10 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_te
     Ok(Some((port, builder)))
 }
 
+fn positive(value: &str) -> Option<i32> {
+    value.parse().ok().filter(|&number| number > 0)
+}
+
 fn read(option: &str, path: &str) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{option} {path}: {error}"))
 }
@@ -95,7 +102,7 @@ async fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(reason) => {
-            eprintln!("ottla-broker: {reason}\n\n{USAGE}");
+            eprintln!("ottla-broker: {reason}; --help lists the options");
             return ExitCode::from(2);
         }
     };
