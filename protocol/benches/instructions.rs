@@ -50,7 +50,7 @@ fn batch() -> Bytes {
     finished().records().into_bytes()
 }
 
-#[library_benchmark(config = at_most(366_995), setup = records)]
+#[library_benchmark(config = at_most(298_881), setup = records)]
 #[bench::of_1000()]
 fn append((mut builder, records): (BatchBuilder, Vec<Owned>)) -> BatchBuilder {
     for (i, (key, value)) in records.iter().enumerate() {

@@ -3,7 +3,8 @@ use bytes::Bytes;
 
 use super::batch::{HEADER_SIZE, field};
 use super::crc::Shift;
-use super::{Header, Records, varint};
+use super::fields::Fields;
+use super::{Header, Records};
 use crate::compression::{Compression, compress};
 use crate::wire::EncodeError;
 
@@ -71,7 +72,7 @@ impl BatchBuilder {
     /// The exact number of bytes that this record would add.
     #[must_use]
     pub fn size_of(&self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
-        RecordSize::of(self.deltas(timestamp), key, value, headers).whole
+        self.fields(timestamp, key, value, headers).size().whole
     }
 
     /// Appends a record if the batch is then no longer than `limit` bytes, or if it is the first one.
@@ -85,18 +86,15 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[Header<'_>],
     ) -> bool {
-        let size = RecordSize::of(self.deltas(timestamp), key, value, headers);
-        if self.count > 0 && (self.used + size.whole > limit || self.count == i32::MAX) {
-            return false;
-        }
-        self.write(size, timestamp, key, value, headers);
-        true
+        self.append_short(limit, timestamp, key, value, headers)
+            || self.append_exactly(limit, timestamp, key, value, headers)
     }
 
     /// Appends a record, however long the batch becomes.
     pub fn append(&mut self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) {
-        let size = RecordSize::of(self.deltas(timestamp), key, value, headers);
-        self.write(size, timestamp, key, value, headers);
+        if !self.append_short(usize::MAX, timestamp, key, value, headers) {
+            self.append_exactly(usize::MAX, timestamp, key, value, headers);
+        }
     }
 
     /// The buffer, to build another batch in; what was appended is lost.
@@ -132,25 +130,58 @@ impl BatchBuilder {
         FinishedBatch::new(head, Bytes::from(buffer), self.count, self.max_timestamp)
     }
 
-    #[inline]
-    fn deltas(&self, timestamp: i64) -> Deltas {
-        let timestamp = if self.count == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) };
-        Deltas { timestamp, offset: self.count }
+    #[inline(always)]
+    fn fields<'a>(
+        &self,
+        timestamp: i64,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+        headers: &'a [Header<'a>],
+    ) -> Fields<'a> {
+        let timestamp_delta = if self.count == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) };
+        Fields { timestamp_delta, offset_delta: self.count, key, value, headers }
     }
 
-    #[inline]
-    fn write(
+    /// Appends a record as there are the most: not the first one, with room for it, and short. `false`: nothing was done.
+    #[inline(always)]
+    fn append_short(
         &mut self,
-        size: RecordSize,
+        limit: usize,
         timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &[Header<'_>],
-    ) {
-        let deltas = self.deltas(timestamp);
+    ) -> bool {
+        if !(1..i32::MAX).contains(&self.count) {
+            return false;
+        }
+        let fields = self.fields(timestamp, key, value, headers);
+        let end = self.buffer.len().min(limit);
+        let Some(place) = self.buffer.get_mut(self.used..end) else { return false };
+        let Some(size) = fields.write_short(place) else { return false };
+        self.used += size;
+        self.count += 1;
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        true
+    }
+
+    /// Appends any record. (One more than `i32::MAX` is lost, but then the batch is too long to be closed.)
+    #[inline(never)]
+    fn append_exactly(
+        &mut self,
+        limit: usize,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header<'_>],
+    ) -> bool {
+        let fields = self.fields(timestamp, key, value, headers);
+        let size = fields.size();
         if self.count == 0 {
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
+        } else if self.used.saturating_add(size.whole) > limit || self.count == i32::MAX {
+            return false;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.count += 1;
@@ -159,7 +190,8 @@ impl BatchBuilder {
         if self.used > self.buffer.len() {
             self.grow();
         }
-        write_record(&mut self.buffer[start..self.used], size, deltas, key, value, headers);
+        fields.write(size, &mut self.buffer[start..self.used]);
+        true
     }
 
     #[cold]
@@ -193,91 +225,6 @@ impl BatchHeader {
         put(field::BASE_SEQUENCE, &(-1i32).to_be_bytes());
         put(field::COUNT, &self.count.to_be_bytes());
         head
-    }
-}
-
-/// What a record says of its place, against the first of its batch.
-#[derive(Clone, Copy)]
-pub(super) struct Deltas {
-    pub(super) timestamp: i64,
-    pub(super) offset: i32,
-}
-
-/// The exact length of an encoded record.
-#[derive(Clone, Copy)]
-pub(super) struct RecordSize {
-    /// Without the length field in front.
-    body: usize,
-    pub(super) whole: usize,
-}
-
-impl RecordSize {
-    #[inline(always)]
-    pub(super) fn of(deltas: Deltas, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> Self {
-        let sized = |bytes: Option<&[u8]>| bytes.map_or(1, |b| varint::length_of_length(b.len()) + b.len());
-        let mut body = 1
-            + varint::length(deltas.timestamp)
-            + varint::length(i64::from(deltas.offset))
-            + sized(key)
-            + sized(value)
-            + varint::length_of_length(headers.len());
-        for header in headers {
-            body += sized(Some(header.key.as_bytes())) + sized(header.value);
-        }
-        Self { body, whole: varint::length_of_length(body) + body }
-    }
-}
-
-/// Writes a record into a place of its length.
-#[inline(always)]
-pub(super) fn write_record(
-    place: &mut [u8],
-    size: RecordSize,
-    deltas: Deltas,
-    key: Option<&[u8]>,
-    value: Option<&[u8]>,
-    headers: &[Header<'_>],
-) {
-    let mut at = varint::put_length(place, 0, size.body);
-    place[at] = 0; // attributes, unused
-    at = varint::put(place, at + 1, deltas.timestamp);
-    at = varint::put(place, at, i64::from(deltas.offset));
-    at = put_bytes(place, at, key);
-    at = put_bytes(place, at, value);
-    at = varint::put_length(place, at, headers.len());
-    for header in headers {
-        at = put_bytes(place, at, Some(header.key.as_bytes()));
-        at = put_bytes(place, at, header.value);
-    }
-}
-
-#[inline(always)]
-fn put_bytes(place: &mut [u8], at: usize, bytes: Option<&[u8]>) -> usize {
-    let Some(bytes) = bytes else { return varint::put(place, at, -1) };
-    let at = varint::put_length(place, at, bytes.len());
-    copy(&mut place[at..at + bytes.len()], bytes);
-    at + bytes.len()
-}
-
-/// Copies between places of one length. Keys and headers are short: two moves that overlap are cheaper than a call.
-#[inline(always)]
-fn copy(to: &mut [u8], from: &[u8]) {
-    match from.len() {
-        8..=16 => copy_ends::<8>(to, from),
-        4..8 => copy_ends::<4>(to, from),
-        17..=32 => copy_ends::<16>(to, from),
-        _ => to.copy_from_slice(from),
-    }
-}
-
-/// The first and the last `N` bytes, of not more than twice as many.
-#[inline]
-fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
-    if let (Some(place), Some(bytes)) = (to.first_chunk_mut::<N>(), from.first_chunk::<N>()) {
-        *place = *bytes;
-    }
-    if let (Some(place), Some(bytes)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
-        *place = *bytes;
     }
 }
 

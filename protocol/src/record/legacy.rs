@@ -6,7 +6,8 @@ use bytes::{Buf, Bytes};
 
 use super::RecordError;
 use super::batch::{HEADER_SIZE, RecordBatch, field};
-use super::builder::{BatchHeader, Deltas, RecordSize, write_record};
+use super::builder::BatchHeader;
+use super::fields::Fields;
 use crate::compression::{Compression, decompress};
 
 /// In front of a message: its offset, and its length.
@@ -224,11 +225,16 @@ impl Rewritten {
 
     fn push(&mut self, offset: i64, message: &Message<'_>) -> Result<(), RecordError> {
         // The base timestamp is 0, so that there is no timestamp that a delta cannot say.
-        let deltas = Deltas { timestamp: message.timestamp, offset: self.delta(offset)? };
-        let size = RecordSize::of(deltas, message.key, message.value, &[]);
-        let start = self.bytes.len();
+        let fields = Fields {
+            timestamp_delta: message.timestamp,
+            offset_delta: self.delta(offset)?,
+            key: message.key,
+            value: message.value,
+            headers: &[],
+        };
+        let (start, size) = (self.bytes.len(), fields.size());
         self.bytes.resize(start + size.whole, 0);
-        write_record(&mut self.bytes[start..], size, deltas, message.key, message.value, &[]);
+        fields.write(size, &mut self.bytes[start..]);
         self.last_offset = self.last_offset.max(offset);
         self.max_timestamp = self.max_timestamp.max(message.timestamp);
         self.count += 1;

@@ -4,6 +4,7 @@ mod builder;
 mod control;
 mod crc;
 mod decoder;
+mod fields;
 mod legacy;
 mod message_set;
 mod records;

@@ -1,62 +1,73 @@
 //! Zigzag variable-length integers, as records use them.
 
-/// Bytes that `value` takes.
+/// The length of null: -1.
+pub(crate) const NULL: u64 = zigzag(-1);
+/// Varints below it take two bytes at most.
+pub(crate) const TWO_BYTES: u64 = 1 << 14;
+/// Lengths below it take one byte.
+pub(crate) const ONE_BYTE_LENGTH: usize = 1 << 6;
+/// Lengths below it take two bytes at most.
+pub(crate) const TWO_BYTE_LENGTH: usize = 1 << 13;
+
+/// What is written for a number: those near 0 are short.
 #[inline]
-pub(crate) const fn length(value: i64) -> usize {
-    length_of_bits(zigzag(value))
+pub(crate) const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
 }
 
-/// Bytes that a length takes; no slice is so long that it does not fit.
+/// What is written for a length; no slice is so long that it does not fit.
 #[inline]
-pub(crate) const fn length_of_length(length: usize) -> usize {
-    length_of_bits((length as u64) << 1)
+pub(crate) const fn bits_of_length(length: usize) -> u64 {
+    (length as u64) << 1
 }
 
+/// What is written for the length of bytes.
 #[inline]
-const fn length_of_bits(bits: u64) -> usize {
-    if bits < 1 << 14 { 1 + (bits >= 1 << 7) as usize } else { length_of_many_bits(bits) }
+pub(crate) fn bits_of_nullable(bytes: Option<&[u8]>) -> u64 {
+    bytes.map_or(NULL, |bytes| bits_of_length(bytes.len()))
 }
 
-#[cold]
-const fn length_of_many_bits(bits: u64) -> usize {
-    (64 - bits.leading_zeros() as usize).div_ceil(7)
+/// Bytes that a varint takes.
+#[inline]
+pub(crate) const fn length(bits: u64) -> usize {
+    (64 - (bits | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-/// Writes `value` at `at`, where there is room for it, and returns the place behind it.
-#[inline]
-pub(crate) fn put(out: &mut [u8], at: usize, value: i64) -> usize {
-    put_bits(out, at, zigzag(value))
+/// Writes a varint to the front of `place`, where there is room for it, and returns what is behind it.
+#[inline(always)]
+pub(crate) fn put(place: &mut [u8], bits: u64) -> &mut [u8] {
+    if bits < TWO_BYTES { put_short(place, bits) } else { put_long(place, bits) }
 }
 
-/// The same for a length.
-#[inline]
-pub(crate) fn put_length(out: &mut [u8], at: usize, length: usize) -> usize {
-    put_bits(out, at, (length as u64) << 1)
-}
-
-#[inline]
-fn put_bits(out: &mut [u8], at: usize, bits: u64) -> usize {
-    if bits < 1 << 7 {
-        out[at] = bits as u8;
-        at + 1
-    } else if bits < 1 << 14 {
-        let two = (bits as u16 & 0x7f) | 0x80 | (bits as u16 >> 7 << 8);
-        out[at..at + 2].copy_from_slice(&two.to_le_bytes());
-        at + 2
+/// The same for one below [`TWO_BYTES`].
+#[inline(always)]
+pub(crate) fn put_short(place: &mut [u8], bits: u64) -> &mut [u8] {
+    if bits < 0x80 {
+        let (to, rest) = place.split_at_mut(1);
+        to[0] = bits as u8;
+        rest
     } else {
-        put_long(out, at, bits)
+        let (to, rest) = place.split_at_mut(2);
+        to.copy_from_slice(&two_bytes(bits));
+        rest
     }
 }
 
-#[cold]
-fn put_long(out: &mut [u8], mut at: usize, mut bits: u64) -> usize {
-    while bits >= 0x80 {
-        out[at] = bits as u8 | 0x80;
+#[inline(never)]
+fn put_long(place: &mut [u8], mut bits: u64) -> &mut [u8] {
+    let (to, rest) = place.split_at_mut(length(bits));
+    for byte in to {
+        let more = if bits < 0x80 { 0 } else { 0x80 };
+        *byte = bits as u8 & 0x7f | more;
         bits >>= 7;
-        at += 1;
     }
-    out[at] = bits as u8;
-    at + 1
+    rest
+}
+
+/// The bytes of a varint of two.
+#[inline(always)]
+pub(crate) const fn two_bytes(bits: u64) -> [u8; 2] {
+    ((bits + (bits & !0x7f)) as u16 | 0x80).to_le_bytes()
 }
 
 /// Reads a value of at most 64 bits from the front of `input`.
@@ -125,10 +136,6 @@ fn take_long(input: &mut &[u8], max: usize) -> Option<u64> {
     None
 }
 
-const fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
 const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
@@ -148,13 +155,24 @@ mod tests {
                 [1i64 << shift, (1i64 << shift).wrapping_neg(), (1i64 << shift).wrapping_sub(1), i64::MIN, 0, -1]
             {
                 let mut out = [0; 10];
-                let n = put(&mut out, 0, value);
-                assert_eq!(n, length(value), "{value}");
+                let n = 10 - put(&mut out, zigzag(value)).len();
+                assert_eq!(n, length(zigzag(value)), "{value}");
                 let mut input = &out[..n];
                 assert_eq!(take(&mut input), Some(value));
                 assert!(input.is_empty());
                 assert_eq!(take(&mut &out[..n - 1]), None);
             }
+        }
+    }
+
+    #[test]
+    fn a_short_one_is_written_as_any_other() {
+        for bits in 0..TWO_BYTES {
+            let mut any = [0; 2];
+            let n = 2 - put(&mut any, bits).len();
+            let mut short = [0; 2];
+            assert_eq!(2 - put_short(&mut short, bits).len(), n, "{bits}");
+            assert_eq!(short, any, "{bits}");
         }
     }
 
