@@ -126,3 +126,20 @@ async fn acls_hold_and_clients_are_told_what_they_may() {
     assert_eq!(create(&mut client, vec![acl("t", LITERAL, "User:ANONYMOUS", ALL, DENY)]).await, [0]);
     assert_eq!(client.call(12, &request).await.topics[0].error_code, 29);
 }
+
+#[tokio::test]
+async fn member_that_subscribes_to_a_topic_it_may_not_see_is_refused() {
+    let broker = Broker::builder().topic("t", 1).topic("secret", 1).authorizer(true).start().await.unwrap();
+    let mut client = Client::connect(&broker.address(0).unwrap()).await;
+    assert_eq!(create(&mut client, vec![acl("secret", LITERAL, "User:*", ALL, DENY)]).await, [0]);
+    let beat = |names: &[&'static str]| {
+        ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(text("g")))
+            .with_member_id(text("m"))
+            .with_rebalance_timeout_ms(1000)
+            .with_topic_partitions(Some(Vec::new()))
+            .with_subscribed_topic_names(Some(names.iter().map(|name| TopicName(text(name))).collect()))
+    };
+    assert_eq!(client.call(1, &beat(&["t", "secret"])).await.error_code, 29, "TOPIC_AUTHORIZATION_FAILED");
+    assert_eq!(client.call(1, &beat(&["t"])).await.error_code, 0);
+}

@@ -52,6 +52,10 @@ fn beat(cluster: &mut Cluster, call: &Call, request: ConsumerGroupHeartbeatReque
     if cluster.config.version.group_version().is_none() {
         return Err(plain(ErrorCode::UnsupportedVersion));
     }
+    call.may_coordinate(GROUP, &request.group_id.0).map_err(plain)?;
+    // One topic that may not be described is enough to be refused (KafkaApis.handleConsumerGroupHeartbeat).
+    let names = request.subscribed_topic_names.iter().flatten();
+    names.map(|name| &name.0).try_for_each(|name| call.may_topic(name)).map_err(plain)?;
     check(call, &request)?;
     cluster.check_coordinator(call, GROUP, &request.group_id.0).map_err(plain)?;
     let group = request.group_id.0.to_string();
