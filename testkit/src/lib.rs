@@ -35,7 +35,7 @@
 //! | lose data as Kafka does | [`Broker::truncate`], [`Broker::delete_records_before`], [`Broker::compact`], [`Broker::delete_topic`] |
 //! | send readers to followers | [`BrokerBuilder::racks`], [`Broker::prefer_replica`] |
 //! | ask for passwords, tokens or certificates | [`BrokerBuilder::sasl_user`], [`BrokerBuilder::sasl_token`], [`BrokerBuilder::tls`] |
-//! | forbid, and slow down | [`Broker::deny`], [`Broker::throttle`] |
+//! | forbid, and slow down | [`Broker::deny`], [`BrokerBuilder::authorizer`], [`Broker::throttle`] |
 //! | break the connection itself | [`Proxy`] |
 //!
 //! It holds topics, idempotent and transactional writes of both protocols, fetch sessions and long polls, classic and
