@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::future::{BoxFuture, FutureExt};
 use ottla_client::{
-    Client, ClientConfig, Producer, ProducerConfig, ProducerRecord, SaslError, SaslMechanism, SecurityProtocol,
+    Admin, Client, ClientConfig, Producer, ProducerConfig, ProducerRecord, SaslError, SaslMechanism, SecurityProtocol,
     TlsVersion, Token, TokenProvider,
 };
 use ottla_testkit::{Broker, Certificate, CertificateAuthority};
@@ -244,4 +246,26 @@ async fn settings_that_cannot_work_are_named_before_anything_is_connected_to() {
     config.sasl.mechanism = Some(SaslMechanism::OauthBearer);
     let error = refusal(config).await;
     assert!(error.contains("token provider"), "{error}");
+}
+
+#[tokio::test]
+async fn a_delegation_token_logs_its_owner_in_and_makes_no_other_token() {
+    let broker = Broker::builder().topic("t", 1).sasl_user("alice", "secret").delegation_tokens("key").start();
+    let broker = broker.await.unwrap();
+    let config = |user: &str, password: &str, tokenauth| {
+        let mut config = ClientConfig::new(&broker.bootstrap());
+        config.security_protocol = SecurityProtocol::SaslPlaintext;
+        config.sasl.mechanism = Some(SaslMechanism::ScramSha512);
+        config.sasl.username = user.into();
+        config.sasl.password = password.into();
+        config.sasl.tokenauth = tokenauth;
+        config
+    };
+    let alice = Client::connect(config("alice", "secret", false)).await.unwrap();
+    let token = Admin::new(&alice).create_delegation_token(&[], None, None).await.unwrap();
+    assert_eq!(token.owner, "User:alice");
+    let by_token = Client::connect(config(&token.token_id, &STANDARD.encode(token.hmac()), true)).await.unwrap();
+    writes(&by_token, 10).await;
+    let refused = Admin::new(&by_token).create_delegation_token(&[], None, None).await.unwrap_err();
+    assert!(refused.to_string().contains("DELEGATION_TOKEN_REQUEST_NOT_ALLOWED"), "{refused}");
 }

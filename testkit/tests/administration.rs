@@ -209,6 +209,11 @@ async fn last_stable_offset(client: &mut Client) -> i64 {
 
 /// A batch of (key, value).
 fn keyed(records: &[(&'static str, &'static str)]) -> Bytes {
+    compressed(records, Compression::None)
+}
+
+/// The records' timestamps are 1 ms apart.
+fn compressed(records: &[(&'static str, &'static str)], compression: Compression) -> Bytes {
     let record = |(index, &(key, value)): (usize, &(&'static str, &'static str))| Record {
         transactional: false,
         control: false,
@@ -218,7 +223,7 @@ fn keyed(records: &[(&'static str, &'static str)]) -> Bytes {
         timestamp_type: TimestampType::Creation,
         offset: index as i64,
         sequence: -1 + index as i32,
-        timestamp: 1_700_000_000_000,
+        timestamp: 1_700_000_000_000 + index as i64,
         key: Some(Bytes::from_static(key.as_bytes())),
         value: Some(Bytes::from_static(value.as_bytes())),
         headers: Default::default(),
@@ -226,7 +231,7 @@ fn keyed(records: &[(&'static str, &'static str)]) -> Bytes {
     };
     let records: Vec<_> = records.iter().enumerate().map(record).collect();
     let mut out = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    let options = RecordEncodeOptions { version: 2, compression };
     RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
     out.freeze()
 }
@@ -255,6 +260,58 @@ async fn compaction_keeps_the_newest_record_of_each_key_and_all_offsets() {
     let found: Vec<_> = records.map(|record| (record.offset, record.key.unwrap(), record.value.unwrap())).collect();
     let expected = [(2, "a", "2"), (4, "b", "2"), (5, "c", "2")];
     assert_eq!(found, expected.map(|(offset, key, value)| (offset, Bytes::from(key), Bytes::from(value))));
+}
+
+const CODECS: [Compression; 4] = [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+
+#[tokio::test]
+async fn compressed_batches_are_compacted_and_stay_compressed() {
+    for codec in CODECS {
+        let broker = Broker::builder().topic_with("t", 1, &[("cleanup.policy", "compact")]).start().await.unwrap();
+        let mut client = Client::connect(&broker.bootstrap()).await;
+        for records in [&[("a", "1"), ("b", "1")][..], &[("a", "2"), ("c", "1")], &[("c", "2")]] {
+            assert_eq!(produce(&mut client, compressed(records, codec)).await, 0);
+        }
+        let keyless = batch_without_key(codec);
+        assert_eq!(produce(&mut client, keyless).await, 87, "{codec:?}");
+        broker.compact("t", 0);
+        let response = client.call(12, &fetch(0)).await;
+        let mut bytes = response.responses[0].partitions[0].records.clone().unwrap();
+        let sets = RecordBatchDecoder::decode_all(&mut bytes).unwrap();
+        assert!(sets.iter().all(|set| set.compression == codec), "{codec:?}");
+        let records = sets.into_iter().flat_map(|set| set.records);
+        let found: Vec<_> = records.map(|record| (record.offset, record.value.unwrap())).collect();
+        let expected = [(1, "1"), (2, "2"), (4, "2")];
+        assert_eq!(found, expected.map(|(offset, value)| (offset, Bytes::from(value))), "{codec:?}");
+    }
+}
+
+fn batch_without_key(codec: Compression) -> Bytes {
+    let mut records = RecordBatchDecoder::decode_all(&mut keyed(&[("k", "v")])).unwrap().remove(0).records;
+    records[0].key = None;
+    let mut out = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: codec };
+    RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
+    out.freeze()
+}
+
+#[tokio::test]
+async fn times_are_found_inside_of_compressed_batches() {
+    use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+    for codec in CODECS {
+        let (_broker, mut client) = started(1).await;
+        let records: Vec<_> = (0..10).map(|_| ("k", "v")).collect();
+        assert_eq!(produce(&mut client, compressed(&records, codec)).await, 0);
+        assert_eq!(produce(&mut client, compressed(&records[..3], codec)).await, 0);
+        for (timestamp, found) in
+            [(1_700_000_000_004, 4), (0, 0), (1_700_000_000_009, 9), (1_700_000_000_010, -1), (-3, 9)]
+        {
+            let asked = ListOffsetsPartition::default().with_timestamp(timestamp);
+            let topics = vec![ListOffsetsTopic::default().with_name(topic("t")).with_partitions(vec![asked])];
+            let answer = client.call(7, &ListOffsetsRequest::default().with_topics(topics)).await;
+            assert_eq!(answer.topics[0].partitions[0].offset, found, "{codec:?} {timestamp}");
+        }
+    }
 }
 
 #[tokio::test]

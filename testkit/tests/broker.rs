@@ -12,7 +12,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{Record, RecordBatchDecoder};
-use ottla_testkit::{Broker, ErrorCode};
+use ottla_testkit::{Broker, ErrorCode, GroupMigration};
 use wire::{Client, batch};
 
 fn text(text: &str) -> StrBytes {
@@ -116,7 +116,7 @@ async fn unknown_api_versions_version_gets_a_v0_body_with_error_35() {
     let response = client.call(4, &request).await;
     let features: Vec<_> =
         response.finalized_features.iter().map(|one| (one.name.as_str(), one.max_version_level)).collect();
-    assert_eq!(features, [("group.version", 1), ("transaction.version", 2)]);
+    assert_eq!(features, [("group.version", 1), ("metadata.version", 27), ("transaction.version", 2)]);
 }
 
 #[tokio::test]
@@ -125,6 +125,10 @@ async fn no_transaction_feature_before_4_0() {
     let request =
         ApiVersionsRequest::default().with_client_software_name(text("wire")).with_client_software_version(text("1.0"));
     let response = client.call(4, &request).await;
+    let names: Vec<_> = response.finalized_features.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!((names, response.finalized_features_epoch), (vec!["metadata.version"], 1));
+    let (_broker, mut client) = one_node_as("2.8").await;
+    let response = client.call(3, &request).await;
     assert!(response.finalized_features.is_empty() && response.finalized_features_epoch == -1);
 }
 
@@ -400,7 +404,7 @@ async fn two_members_share_a_classic_group() {
 }
 
 #[tokio::test]
-async fn full_group_refuses_by_81_and_a_group_of_the_new_protocol_by_23() {
+async fn full_group_refuses_by_81() {
     let broker = Broker::builder().topic("t", 1).group_max_size(1).start().await.unwrap();
     let (mut a, mut b) = (Client::connect(&broker.bootstrap()).await, Client::connect(&broker.bootstrap()).await);
     join(&mut a, "").await;
@@ -412,8 +416,11 @@ async fn full_group_refuses_by_81_and_a_group_of_the_new_protocol_by_23() {
     assert_eq!((refused.error_code, refused.member_id.as_str()), (81, ""));
     join(&mut a, &id).await;
     assert_eq!(joined(&mut a).await.error_code, 0, "who is in stays in");
+}
 
-    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+#[tokio::test]
+async fn groups_do_not_mix_where_migration_is_disabled() {
+    let broker = Broker::builder().topic("t", 1).group_migration(GroupMigration::Disabled).start().await.unwrap();
     let mut client = Client::connect(&broker.bootstrap()).await;
     let beat = ConsumerGroupHeartbeatRequest::default()
         .with_group_id(GroupId(text("g")))
@@ -425,4 +432,12 @@ async fn full_group_refuses_by_81_and_a_group_of_the_new_protocol_by_23() {
     assert_eq!(client.call(1, &beat).await.error_code, 0);
     join(&mut client, "").await;
     assert_eq!(joined(&mut client).await.error_code, 23);
+
+    let broker = Broker::builder().topic("t", 1).group_migration(GroupMigration::Downgrade).start().await.unwrap();
+    let mut client = Client::connect(&broker.bootstrap()).await;
+    join(&mut client, "").await;
+    let id = joined(&mut client).await.member_id.to_string();
+    join(&mut client, &id).await;
+    assert_eq!(joined(&mut client).await.error_code, 0);
+    assert_eq!(client.call(1, &beat).await.error_code, 69);
 }

@@ -308,9 +308,39 @@ fn more_administration(asker: &mut Asker) {
     asker.ask(some(SaslAuthenticateRequest::default()));
 }
 
+fn cluster_administration(asker: &mut Asker) {
+    use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+    use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+    let entity = EntityData::default().with_entity_type(text("user")).with_entity_name(None);
+    let op = OpData::default().with_key(text("producer_byte_rate")).with_value(5.0);
+    let entry = EntryData::default().with_entity(vec![entity]).with_ops(vec![op]);
+    asker.ask(some(AlterClientQuotasRequest::default().with_entries(vec![entry])));
+    asker.ask(some(DescribeClientQuotasRequest::default()));
+    let moved = AlterReplicaLogDirTopic::default().with_name(topic()).with_partitions(vec![0, 9]);
+    let dir = AlterReplicaLogDir::default().with_path(text("/")).with_topics(vec![moved]);
+    asker.ask(some(AlterReplicaLogDirsRequest::default().with_dirs(vec![dir])));
+    asker.ask(some(CreateDelegationTokenRequest::default()));
+    asker.ask(some(RenewDelegationTokenRequest::default()));
+    asker.ask(some(ExpireDelegationTokenRequest::default()));
+    asker.ask(some(DescribeDelegationTokenRequest::default().with_owners(None)));
+    for name in ["__cluster_metadata", "t"] {
+        let asked = describe_quorum_request::TopicData::default().with_topic_name(TopicName(text(name)));
+        let asked = asked.with_partitions(vec![describe_quorum_request::PartitionData::default()]);
+        asker.ask(some(DescribeQuorumRequest::default().with_topics(vec![asked])));
+    }
+    let update = update_features_request::FeatureUpdateKey::default().with_feature(text("group.version"));
+    asker.ask(some(UpdateFeaturesRequest::default().with_feature_updates(vec![update.with_max_version_level(1)])));
+    asker.ask(some(UnregisterBrokerRequest::default()));
+    asker.ask(some(GetTelemetrySubscriptionsRequest::default()));
+    asker.ask(some(PushTelemetryRequest::default()));
+    asker.ask(some(ListConfigResourcesRequest::default()));
+    asker.ask(some(AddRaftVoterRequest::default()));
+    asker.ask(some(RemoveRaftVoterRequest::default()));
+}
+
 #[test]
 fn every_api_answers_in_every_version_of_every_kafka() {
-    for (version, least) in [("0.11", 24), ("1.1", 28), ("2.1", 33), ("2.8", 43), ("3.9", 48), ("4.0", 48), ("4.1", 48)]
+    for (version, least) in [("0.11", 24), ("1.1", 28), ("2.1", 38), ("2.8", 52), ("3.9", 63), ("4.0", 63), ("4.1", 63)]
     {
         let now = Instant::now();
         let cluster = Broker::builder().topic("t", 1).as_version(version).build(now, 1_700_000_000_000).unwrap();
@@ -320,6 +350,7 @@ fn every_api_answers_in_every_version_of_every_kafka() {
         transactions(&mut asker);
         administration(&mut asker);
         more_administration(&mut asker);
+        cluster_administration(&mut asker);
         assert!(asker.asked.len() >= least, "as {version} only {:?} were answered", asker.asked);
     }
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cluster::Cluster;
 use super::config::ClusterConfig;
+use super::delegation_tokens::DelegationTokens;
+use super::group::migration::GroupMigration;
 use super::running::Broker;
 use super::sasl::SaslMechanism;
 use super::server::{self, Shared};
@@ -51,6 +53,7 @@ pub struct BrokerBuilder {
     version: Result<(), String>,
     topics: Vec<NewTopic>,
     tls: Option<TlsFiles>,
+    telemetry: Option<i32>,
     host: String,
 }
 
@@ -61,6 +64,7 @@ impl Default for BrokerBuilder {
             version: Ok(()),
             topics: Vec::new(),
             tls: None,
+            telemetry: None,
             host: "127.0.0.1".to_owned(),
         }
     }
@@ -169,6 +173,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// `group.consumer.migration.policy`: whether a group with members changes its protocol when a member of the other
+    /// one joins, or the last of its own is gone. Default both ways, as in Kafka 4.
+    pub fn group_migration(mut self, policy: GroupMigration) -> Self {
+        self.config.group_migration = policy;
+        self
+    }
+
     /// Speaks TLS with this certificate chain and private key, both PEM texts. Default: in the clear.
     ///
     /// ```
@@ -231,6 +242,21 @@ impl BrokerBuilder {
         self
     }
 
+    /// `delegation.token.secret.key`: users that authenticated may have tokens (KIP-48), which log in by SCRAM. Default:
+    /// none, and requests about tokens are answered with DELEGATION_TOKEN_AUTH_DISABLED.
+    pub fn delegation_tokens(mut self, secret: &str) -> Self {
+        self.config.sasl.delegation = DelegationTokens::new(secret);
+        self
+    }
+
+    /// Receives clients' metrics (KIP-714), pushes of at most so many bytes (`telemetry.max.bytes`). What is wanted of
+    /// whom is said by configs of resources of type CLIENT_METRICS. Default: the APIs are not offered, as by a Kafka
+    /// without a plugin for it.
+    pub fn telemetry(mut self, max_bytes: i32) -> Self {
+        self.telemetry = Some(max_bytes);
+        self
+    }
+
     /// `broker.rack` of each node, in order of their ids. Readers that name a rack (`client.rack`) are sent to an in-sync
     /// replica there (KIP-392). Default: no racks.
     pub fn racks(mut self, racks: &[&str]) -> Self {
@@ -267,6 +293,7 @@ impl BrokerBuilder {
         let mut config = self.config;
         config.default_replication = config.nodes.min(3) as i16;
         let mut cluster = Cluster::new(config, now, wall_ms);
+        cluster.client_metrics.max_bytes = self.telemetry;
         for node in &mut cluster.nodes {
             node.host.clone_from(&self.host);
         }

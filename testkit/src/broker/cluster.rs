@@ -1,6 +1,6 @@
 //! The whole cluster as one machine: requests in, outcomes out; no clock, no sockets.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,12 @@ use uuid::Uuid;
 use super::ErrorCode;
 use super::acl::{self, Acl};
 use super::batch::Marker;
+use super::client_metrics::ClientMetrics;
+use super::client_quotas::ClientQuotas;
 use super::config::ClusterConfig;
 use super::control::{Control, Fault, Matcher};
 use super::denials::{Denial, Denied};
+use super::features::{Features, TRANSACTION_VERSION};
 use super::fetch_session::FetchSessions;
 use super::groups::Groups;
 use super::handlers::{self, fetch::Parked};
@@ -61,6 +64,7 @@ pub enum Outcome {
 pub(crate) struct Call {
     pub(crate) now: Instant,
     pub(crate) node: i32,
+    pub(crate) connection: ConnectionId,
     pub(crate) version: i16,
     pub(crate) client_id: StrBytes,
     fault: Option<(Matcher, ErrorCode)>,
@@ -118,7 +122,7 @@ pub struct Cluster {
     pub(crate) cluster_id: String,
     pub(crate) nodes: Vec<Node>,
     pub(crate) topics: BTreeMap<String, Topic>,
-    pub(crate) topic_ids: HashMap<Uuid, String>,
+    pub(crate) topic_ids: BTreeMap<Uuid, String>,
     pub(crate) transactions: Transactions,
     pub(crate) offsets: Offsets,
     pub(crate) groups: Groups,
@@ -129,14 +133,17 @@ pub struct Cluster {
     /// Configs of brokers and groups, by resource type and name.
     pub(crate) kept_configs: BTreeMap<(i8, String), BTreeMap<String, String>>,
     /// Delays by API.
-    pub(crate) quotas: HashMap<i16, Duration>,
+    pub(crate) quotas: BTreeMap<i16, Duration>,
+    pub(crate) client_quotas: ClientQuotas,
+    pub(crate) client_metrics: ClientMetrics,
+    pub(crate) features: Features,
     pub(crate) identities: Identities,
     /// Requests by API.
-    received: HashMap<i16, u64>,
+    received: BTreeMap<i16, u64>,
     pub(crate) rng: fastrand::Rng,
-    pub(crate) moved_coordinators: HashMap<(i8, String), i32>,
+    pub(crate) moved_coordinators: BTreeMap<(i8, String), i32>,
     pub(crate) coordinator_epoch: i32,
-    pub(crate) parked: HashMap<ConnectionId, Parked>,
+    pub(crate) parked: BTreeMap<ConnectionId, Parked>,
     woken: VecDeque<ConnectionId>,
     next_sweep: Instant,
     /// Transactional ids whose end markers are to be written, and when.
@@ -147,7 +154,8 @@ impl Cluster {
     /// A cluster whose clock reads `wall_ms` (milliseconds since 1970) at `now`.
     pub(crate) fn new(config: ClusterConfig, now: Instant, wall_ms: i64) -> Self {
         let mut rng = fastrand::Rng::with_seed(config.seed);
-        let second_protocol = config.version.transaction_version().is_some_and(|level| level >= 2);
+        let features = Features::new(config.version);
+        let second_protocol = features.level(TRANSACTION_VERSION) >= 2;
         let rack = |id: i32| config.racks.get(usize::try_from(id).ok()?).cloned();
         let node = |id| Node { id, host: "127.0.0.1".to_owned(), port: 9092, alive: true, rack: rack(id) };
         let nodes = (0..config.nodes).map(node).collect();
@@ -157,7 +165,7 @@ impl Cluster {
             cluster_id: format!("ottla-{:016x}", rng.u64(..)),
             nodes,
             topics: BTreeMap::new(),
-            topic_ids: HashMap::new(),
+            topic_ids: BTreeMap::new(),
             transactions: Transactions::new(config.transaction_max_timeout_ms(), second_protocol),
             offsets: Offsets::default(),
             groups: Groups::default(),
@@ -166,13 +174,16 @@ impl Cluster {
             denials: Arc::default(),
             acls: Arc::default(),
             kept_configs: BTreeMap::new(),
-            quotas: HashMap::new(),
+            quotas: BTreeMap::new(),
+            client_quotas: ClientQuotas::default(),
+            client_metrics: ClientMetrics::default(),
+            features,
             identities: Identities::default(),
-            received: HashMap::new(),
+            received: BTreeMap::new(),
             rng,
-            moved_coordinators: HashMap::new(),
+            moved_coordinators: BTreeMap::new(),
             coordinator_epoch: 0,
-            parked: HashMap::new(),
+            parked: BTreeMap::new(),
             woken: VecDeque::new(),
             next_sweep: now + config.transaction_sweep,
             ends: BTreeMap::new(),
@@ -213,7 +224,8 @@ impl Cluster {
         let fault = self.strike(node, &request);
         let client_id = request.client_id.clone();
         let denied = Denied::new(&self.denials, &self.acls, self.identities.user(connection), api);
-        let mut call = Call { now, node, version: request.head.version, client_id, fault: None, denied };
+        let version = request.head.version;
+        let mut call = Call { now, node, connection, version, client_id, fault: None, denied };
         let then = match fault {
             Some((_, Fault::HangUp)) => return Outcome::HangUp,
             Some((_, Fault::Reply(answer))) => return answer.to(&request).map_or(Outcome::HangUp, Outcome::Reply),
@@ -313,6 +325,7 @@ impl Cluster {
     pub fn closed(&mut self, connection: ConnectionId) {
         self.disconnect(connection);
         self.identities.forget(connection);
+        self.client_metrics.closed(connection);
     }
 
     /// The next connection to [`resume`](Self::resume); call until `None` after every other call.
@@ -337,6 +350,8 @@ impl Cluster {
                 }
             }
             self.transactions.expire(now, self.config.transactional_id_expiration);
+            let wall_ms = self.wall_ms(now);
+            self.config.sasl.delegation.sweep(wall_ms);
         }
         if !self.ends.is_empty() {
             self.write_due_markers(now);
@@ -439,6 +454,11 @@ impl Cluster {
     /// Ends a rule.
     pub fn remove_rule(&mut self, id: u64) {
         self.control.remove(id);
+    }
+
+    /// A number that grows with everything that happens, where Kafka has the end of its metadata log.
+    pub(crate) fn metadata_offset(&self) -> i64 {
+        i64::try_from(self.received.values().sum::<u64>()).unwrap_or(i64::MAX)
     }
 
     /// How many requests of an API have come.

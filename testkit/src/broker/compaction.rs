@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 use bytes::{Bytes, BytesMut};
 
 use super::batch::{BatchHeader, HEADER_SIZE, stamp_records};
+use super::codec;
 use super::partition::Partition;
 use super::records::{RawRecord, raw_records};
 
 impl Partition {
     /// Compacts everything below the last stable offset but the last batch, as Kafka spares the active segment:
     /// records that a newer one of the same key replaces go, and those of aborted transactions. Tombstones stay.
-    /// Batches with compressed records stay as they are, since this broker never decompresses.
     pub(crate) fn compact(&mut self) {
         let stable = self.last_stable_offset();
         let batches: Vec<(BatchHeader, Bytes)> = self.log.batches().collect();
@@ -32,9 +32,7 @@ impl Partition {
         }
         let last = batches.len().saturating_sub(1);
         let compacted = batches.into_iter().enumerate().filter_map(|(at, (header, bytes))| {
-            let spared =
-                at == last || header.last_offset() >= stable || header.is_control() || header.compression() != 0;
-            if spared {
+            if at == last || header.last_offset() >= stable || header.is_control() {
                 return Some(bytes);
             }
             let dropped = aborted.contains(&header.base_offset);
@@ -48,8 +46,8 @@ impl Partition {
     }
 }
 
-/// The batch with only the records that stay; `None` if nothing is left of it. A producer's batch stays without
-/// records, as it carries its sequence.
+/// The batch with only the records that stay, compressed as it was; `None` if nothing is left of it. A producer's batch
+/// stays without records, as it carries its sequence.
 fn rewritten(header: &BatchHeader, bytes: &Bytes, stays: impl Fn(&RawRecord) -> bool) -> Option<Bytes> {
     let records = raw_records(bytes, header);
     let kept: Vec<&RawRecord> = records.iter().filter(|record| stays(record)).collect();
@@ -59,10 +57,9 @@ fn rewritten(header: &BatchHeader, bytes: &Bytes, stays: impl Fn(&RawRecord) -> 
     if kept.is_empty() && header.producer_id < 0 {
         return None;
     }
+    let body: Vec<u8> = kept.iter().flat_map(|record| record.bytes.iter().copied()).collect();
     let mut out = BytesMut::from(bytes.get(..HEADER_SIZE)?);
-    for record in &kept {
-        out.extend_from_slice(&record.bytes);
-    }
+    out.extend_from_slice(&codec::compressed(header.compression(), &body)?);
     stamp_records(&mut out, kept.len() as i32);
     Some(out.freeze())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::group::migration::GroupMigration;
 use super::sasl::SaslConfig;
 use super::versions::KafkaVersion;
 
@@ -89,6 +90,7 @@ pub(crate) struct ClusterConfig {
     pub(crate) consumer_heartbeat_interval: Duration,
     /// `group.max.size` and `group.consumer.max.size`.
     pub(crate) group_max_size: usize,
+    pub(crate) group_migration: GroupMigration,
     /// `broker.rack` of each node; empty: none, and nobody reads from followers.
     pub(crate) racks: Vec<String>,
     /// ACLs may be made, and hold.
@@ -117,6 +119,7 @@ impl Default for ClusterConfig {
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
             group_max_size: i32::MAX as usize,
+            group_migration: GroupMigration::default(),
             racks: Vec::new(),
             authorizer: false,
             sasl: SaslConfig::default(),

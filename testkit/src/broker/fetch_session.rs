@@ -1,6 +1,6 @@
 //! Incremental fetch sessions (KIP-227, `FetchSession.java`).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::indexmap::IndexMap;
@@ -73,7 +73,7 @@ pub(crate) enum Context {
 /// The sessions of all nodes.
 #[derive(Debug, Default)]
 pub(crate) struct FetchSessions {
-    sessions: HashMap<(i32, i32), Session>,
+    sessions: BTreeMap<(i32, i32), Session>,
 }
 
 /// All partitions of a request, in its order.

@@ -1,6 +1,6 @@
 //! Groups inside the cluster: who waits, and what is due.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
@@ -8,10 +8,12 @@ use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 use super::ErrorCode;
 use super::cluster::{Call, Cluster, ConnectionId, Outcome};
 use super::group::classic::ClassicGroup;
-use super::group::consumer::ConsumerGroup;
-use super::group::exchange::{Answer, Speaker};
+use super::group::consumer::{ConsumerGroup, Limits};
+use super::group::exchange::{Answer, Join, Joined, Speaker, refused};
+use super::group::migration::GroupMigration;
 use super::handlers::{join_group, sync_group};
 use super::request::{Head, Reply};
+use super::topics::Refusal;
 
 /// A parked join or sync is looked at again this late, if nothing wakes it before.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
@@ -21,8 +23,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 pub(crate) struct Groups {
     pub(crate) classic: BTreeMap<String, ClassicGroup>,
     pub(crate) consumer: BTreeMap<String, ConsumerGroup>,
-    waiting: HashMap<ConnectionId, Head>,
-    answered: HashMap<ConnectionId, Reply>,
+    waiting: BTreeMap<ConnectionId, Head>,
+    answered: BTreeMap<ConnectionId, Reply>,
     /// No group has anything to do before this.
     next: Option<Instant>,
 }
@@ -133,8 +135,70 @@ impl Cluster {
             if let Some(group) = self.groups.consumer.get_mut(name) {
                 group.tick(now);
             }
-            self.groups.note_due(name);
+            self.consumers_changed(now, name);
         }
+    }
+
+    pub(crate) fn consumer_limits(&self) -> Limits {
+        Limits { session_timeout: self.config.consumer_session_timeout, max_size: self.config.group_max_size }
+    }
+
+    /// The consumer group a name stands for from now on: a new one, or what its classic group becomes (KIP-848).
+    pub(crate) fn upgraded(&self, now: Instant, name: &str) -> Result<ConsumerGroup, Refusal> {
+        let Some(classic) = self.groups.classic.get(name).filter(|classic| !classic.members.is_empty()) else {
+            return Ok(ConsumerGroup::default());
+        };
+        let because = |reason: &str| {
+            let reason = format!("Cannot upgrade classic group {name} to consumer group because {reason}.");
+            Err((ErrorCode::GroupIdNotFound, reason))
+        };
+        if !self.config.group_migration.upgrades() {
+            return because("online upgrade is disabled");
+        }
+        if classic.members.len() > self.config.group_max_size {
+            return because("the group size exceeds the consumer group maximum size");
+        }
+        ConsumerGroup::from_classic(now, name, classic, &self.topics)
+    }
+
+    /// JoinGroup of a group that has members of the consumer protocol.
+    pub(crate) fn join_consumers(&mut self, call: &Call, name: &str, join: &Join, fresh_id: String) -> Joined {
+        if self.config.group_migration == GroupMigration::Disabled {
+            return refused(ErrorCode::InconsistentGroupProtocol, join.member_id.clone());
+        }
+        let limits = self.consumer_limits();
+        let Some(group) = self.groups.consumer.get_mut(name) else {
+            return refused(ErrorCode::UnknownMemberId, join.member_id.clone());
+        };
+        match group.join_classic(call.now, join, &self.topics, limits, fresh_id) {
+            Ok((joined, changed)) => {
+                // A static member that took a consumer's place may have been the last the group was for.
+                self.downgrade(call.now, name, changed);
+                self.groups.note_due(name);
+                joined
+            }
+            Err((error, member_id)) => refused(error, member_id),
+        }
+    }
+
+    /// Call after members of a consumer group may have gone.
+    pub(crate) fn consumers_changed(&mut self, now: Instant, name: &str) {
+        self.downgrade(now, name, true);
+        self.groups.note_due(name);
+    }
+
+    /// A consumer group with classic members only becomes a classic group.
+    fn downgrade(&mut self, now: Instant, name: &str, rebalances: bool) {
+        let may = self.config.group_migration.downgrades();
+        let Some(group) = self.groups.consumer.get_mut(name) else { return };
+        if !may || !group.is_classic() || group.members.len() > self.config.group_max_size {
+            group.stays();
+            return;
+        }
+        let classic = ClassicGroup::from_consumer(now, group, &self.topics, rebalances);
+        self.groups.consumer.remove(name);
+        self.groups.classic.insert(name.to_owned(), classic);
+        self.settle_group(name);
     }
 
     /// Whether a committer may commit offsets of `group`: `unknown` is the error for a member of a group that is not.

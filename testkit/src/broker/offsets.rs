@@ -41,9 +41,6 @@ impl Offsets {
     /// Whether who claims this generation may commit. Groups have no members here, so only who claims none may, whatever
     /// its member id is: a KIP-848 consumer has one from birth (`ClassicGroup.validateOffsetCommit`).
     pub(crate) fn check(&self, group: &str, generation: i32, unknown: ErrorCode) -> Result<(), ErrorCode> {
-        if group.is_empty() {
-            return Err(ErrorCode::InvalidGroupId);
-        }
         match generation {
             ..0 => Ok(()),
             _ if self.groups.contains_key(group) => Err(ErrorCode::UnknownMemberId),

@@ -7,7 +7,7 @@ use super::batch::{BatchHeader, Marker, crc_matches, end_marker};
 use super::cluster::ConnectionId;
 use super::log::Log;
 use super::producers::{Admission, Producers, SequenceRules};
-use super::records::{RawRecord, raw_records};
+use super::records::raw_records;
 
 /// An aborted transaction, for read_committed readers (`AbortedTxn.java`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,13 +61,16 @@ pub(crate) struct Partition {
 
 impl Partition {
     pub(crate) fn new(index: i32, replicas: Vec<i32>, rules: SequenceRules) -> Self {
+        let mut log = Log::new();
+        // Who leads a log begins an epoch in it, also where nothing was written yet.
+        log.epochs.assign(0, 0);
         Self {
             index,
             leader: replicas.first().copied(),
             isr: replicas.clone(),
             replicas,
             leader_epoch: 0,
-            log: Log::new(),
+            log,
             producers: Producers::new(rules),
             aborted: Vec::new(),
             watchers: Vec::new(),
@@ -172,8 +175,8 @@ impl Partition {
     }
 }
 
-/// The checks of `ProduceRequest.validateRecords`, `UnifiedLog.analyzeAndValidateRecords` and `LogValidator`.
-fn validate(records: &Bytes, rules: &ProduceRules) -> Result<BatchHeader, ErrorCode> {
+/// The one batch of a produce request, by its header (`ProduceRequest.validateRecords`).
+pub(crate) fn one_batch(records: &Bytes) -> Result<BatchHeader, ErrorCode> {
     if records.is_empty() {
         return Err(ErrorCode::InvalidRecord);
     }
@@ -182,11 +185,16 @@ fn validate(records: &Bytes, rules: &ProduceRules) -> Result<BatchHeader, ErrorC
         return Err(ErrorCode::InvalidRecord);
     }
     match header.size() {
-        None => return Err(ErrorCode::CorruptMessage),
-        Some(size) if size > records.len() => return Err(ErrorCode::CorruptMessage),
-        Some(size) if size < records.len() => return Err(ErrorCode::InvalidRecord),
-        Some(_) => {}
+        None => Err(ErrorCode::CorruptMessage),
+        Some(size) if size > records.len() => Err(ErrorCode::CorruptMessage),
+        Some(size) if size < records.len() => Err(ErrorCode::InvalidRecord),
+        Some(_) => Ok(header),
     }
+}
+
+/// The checks of `UnifiedLog.analyzeAndValidateRecords` and `LogValidator`.
+fn validate(records: &Bytes, rules: &ProduceRules) -> Result<BatchHeader, ErrorCode> {
+    let header = one_batch(records)?;
     if records.len() > rules.max_message_bytes {
         return Err(ErrorCode::MessageTooLarge);
     }
@@ -194,10 +202,10 @@ fn validate(records: &Bytes, rules: &ProduceRules) -> Result<BatchHeader, ErrorC
         return Err(ErrorCode::CorruptMessage);
     }
     let header = validate_header(&header, rules)?;
-    // Compressed records are not looked into.
-    if rules.keyed && header.compression() == 0 {
-        let keyless = |record: &RawRecord| record.key.is_none();
-        if raw_records(records, &header).iter().any(keyless) {
+    if rules.keyed {
+        let found = raw_records(records, &header);
+        let all = usize::try_from(header.record_count).is_ok_and(|count| count == found.len());
+        if !all || found.iter().any(|record| record.key.is_none()) {
             return Err(ErrorCode::InvalidRecord);
         }
     }
@@ -206,9 +214,8 @@ fn validate(records: &Bytes, rules: &ProduceRules) -> Result<BatchHeader, ErrorC
 
 fn validate_header(header: &BatchHeader, rules: &ProduceRules) -> Result<BatchHeader, ErrorCode> {
     let count_fits = header.record_count > 0 && header.last_offset_delta == header.record_count - 1;
-    let sequence_fits = header.producer_id < 0 || (header.base_sequence >= 0 && header.producer_epoch >= 0);
-    let transaction_fits = !header.is_transactional() || header.producer_id >= 0;
-    if header.is_control() || !count_fits || !sequence_fits || !transaction_fits || header.base_offset != 0 {
+    let sequence_fits = header.producer_id < 0 || header.base_sequence >= 0;
+    if header.is_control() || !count_fits || !sequence_fits || header.base_offset != 0 {
         return Err(ErrorCode::InvalidRecord);
     }
     match header.compression() {

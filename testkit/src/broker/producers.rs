@@ -1,7 +1,7 @@
 //! What one partition remembers of its producers: epochs, the last five batches, open transactions
 //! (`ProducerStateManager.java`, `ProducerAppendInfo.java`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::ErrorCode;
 use super::batch::{BatchHeader, Marker};
@@ -75,13 +75,13 @@ pub(crate) enum Admission {
 /// All producers of one partition.
 #[derive(Debug)]
 pub(crate) struct Producers {
-    states: HashMap<i64, ProducerState>,
+    states: BTreeMap<i64, ProducerState>,
     rules: SequenceRules,
 }
 
 impl Producers {
     pub(crate) fn new(rules: SequenceRules) -> Self {
-        Self { states: HashMap::new(), rules }
+        Self { states: BTreeMap::new(), rules }
     }
 
     /// Whether this producer and epoch has an open transaction here.

@@ -29,7 +29,7 @@ pub(crate) fn record_errors(
         RecordError { index, reason }
     };
     match error {
-        ErrorCode::InvalidRecord if rules.keyed && header.compression() == 0 => {
+        ErrorCode::InvalidRecord if rules.keyed => {
             let keyless = raw_records(batch, &header).into_iter().filter(|record| record.key.is_none());
             let reason =
                 format!("Compacted topic cannot accept message without key in topic partition {topic}-{partition}.");

@@ -1,10 +1,12 @@
-//! Offsets and timestamps of the records of one batch: only read when a timestamp is searched, never on produce.
+//! The records of one batch: only read when a timestamp is searched or a log compacted, and on produce where each needs
+//! a key.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::batch::{BatchHeader, HEADER_SIZE};
+use super::codec;
 
 /// Offset and timestamp of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,24 +15,20 @@ pub(crate) struct Stamp {
     pub(crate) timestamp: i64,
 }
 
-/// All records of a batch. Records of a compressed batch are not looked into: such a batch counts as its first record
-/// with the base timestamp and its last record with the maximum.
-pub(crate) fn stamps(batch: &[u8], header: &BatchHeader) -> Vec<Stamp> {
-    if header.is_log_append_time() {
-        return vec![Stamp { offset: header.base_offset, timestamp: header.max_timestamp }];
-    }
-    if header.compression() != 0 {
-        return vec![
-            Stamp { offset: header.base_offset, timestamp: header.base_timestamp },
-            Stamp { offset: header.last_offset(), timestamp: header.max_timestamp },
-        ];
-    }
-    let mut reader = Reader { bytes: batch.get(HEADER_SIZE..).unwrap_or_default() };
+/// All records of a batch.
+pub(crate) fn stamps(batch: &Bytes, header: &BatchHeader) -> Vec<Stamp> {
+    let body = body(batch, header);
+    let mut reader = Reader { bytes: &body };
     let mut found = Vec::new();
     while let Some((timestamp_delta, offset_delta)) = reader.record() {
         found.push(Stamp {
             offset: header.base_offset.saturating_add(offset_delta),
-            timestamp: header.base_timestamp.saturating_add(timestamp_delta),
+            // With the broker's time all records have that of the batch.
+            timestamp: if header.is_log_append_time() {
+                header.max_timestamp
+            } else {
+                header.base_timestamp.saturating_add(timestamp_delta)
+            },
         });
     }
     found
@@ -45,17 +43,27 @@ pub(crate) struct RawRecord {
     pub(crate) key: Option<Bytes>,
 }
 
-/// All records of a batch that is not compressed.
+/// All records of a batch, none if they cannot be decompressed.
 pub(crate) fn raw_records(batch: &Bytes, header: &BatchHeader) -> Vec<RawRecord> {
+    let body = body(batch, header);
     let mut found = Vec::new();
-    let mut at = HEADER_SIZE;
-    while let Some((size, offset_delta, key)) = batch.get(at..).and_then(raw_record) {
-        let key = key.map(|key| batch.slice(at + key.start..at + key.end));
+    let mut at = 0;
+    while let Some((size, offset_delta, key)) = body.get(at..).and_then(raw_record) {
+        let key = key.map(|key| body.slice(at + key.start..at + key.end));
         let offset = header.base_offset.saturating_add(offset_delta);
-        found.push(RawRecord { offset, bytes: batch.slice(at..at + size), key });
+        found.push(RawRecord { offset, bytes: body.slice(at..at + size), key });
         at += size;
     }
     found
+}
+
+/// A batch's records one after the other, decompressed.
+fn body(batch: &Bytes, header: &BatchHeader) -> Bytes {
+    let body = if batch.len() > HEADER_SIZE { batch.slice(HEADER_SIZE..) } else { Bytes::new() };
+    match header.compression() {
+        0 => body,
+        kind => codec::decompressed(kind, &body).map(Bytes::from).unwrap_or_default(),
+    }
 }
 
 /// Size, offset delta and where the key is, of the record at the start of `bytes`.
@@ -119,6 +127,19 @@ mod tests {
     fn cut_records_end_the_list() {
         let bytes = Build::timestamps(&[1, 2]).build();
         let header = BatchHeader::read(&bytes).unwrap();
-        assert_eq!(stamps(&bytes[..bytes.len() - 3], &header).len(), 1);
+        assert_eq!(stamps(&bytes.slice(..bytes.len() - 3), &header).len(), 1);
+    }
+
+    #[test]
+    fn records_are_seen_through_every_codec() {
+        let bytes = Build::timestamps(&[100, 90, 110]).build();
+        let plain = BatchHeader::read(&bytes).unwrap();
+        for kind in 1..=4 {
+            let body = codec::compressed(kind, &bytes[HEADER_SIZE..]).unwrap();
+            let packed = Bytes::from([&bytes[..HEADER_SIZE], &body].concat());
+            let header = BatchHeader { attributes: plain.attributes | kind, ..plain };
+            assert_eq!(stamps(&packed, &header), stamps(&bytes, &plain), "codec {kind}");
+            assert_eq!(raw_records(&packed, &header).len(), 3, "codec {kind}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::messages::ApiKey;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -198,7 +199,7 @@ impl Broker {
     }
 
     /// Compacts a partition's log as `cleanup.policy=compact` does: of each key only the newest record stays. The last
-    /// batch and everything from the last stable offset on stay as they are, and so do batches that are compressed.
+    /// batch and everything from the last stable offset on stay as they are.
     pub fn compact(&self, topic: &str, partition: i32) {
         self.shared.with(|cluster, _| cluster.compact(topic, partition));
     }
@@ -224,6 +225,12 @@ impl Broker {
         let cluster = self.shared.cluster();
         let partition = cluster.partition(topic, partition)?;
         Some((partition.log.start_offset(), partition.log.next_offset()))
+    }
+
+    /// What clients have pushed of their metrics (KIP-714), oldest first, compressed as it came. Needs
+    /// [`telemetry`](BrokerBuilder::telemetry).
+    pub fn pushed_metrics(&self) -> Vec<Bytes> {
+        self.shared.cluster().client_metrics.pushed.clone()
     }
 
     /// Offsets a group has committed, by topic and partition.

@@ -82,6 +82,14 @@ impl Cluster {
         if self.topics.contains_key(&new.name) {
             return Err((ErrorCode::TopicAlreadyExists, format!("Topic '{}' already exists.", new.name)));
         }
+        // Names that differ in these only would share the names of their metrics.
+        let unified = |name: &str| name.replace('.', "_");
+        let may_collide = new.name.contains(['.', '_']);
+        let other = self.topics.keys().find(|known| may_collide && unified(known) == unified(&new.name));
+        if let Some(other) = other {
+            let reason = format!("Topic '{}' collides with existing topic: {other}", new.name);
+            return Err((ErrorCode::InvalidTopicException, reason));
+        }
         let config =
             TopicConfig::new(new.configs.clone(), &self.config).map_err(|reason| (ErrorCode::InvalidConfig, reason))?;
         let replicas = self.assign(new)?;

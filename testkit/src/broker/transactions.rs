@@ -122,6 +122,11 @@ impl Transactions {
         Self { entries: BTreeMap::new(), next_producer_id: 1000, max_timeout_ms, second_protocol }
     }
 
+    /// The finalized `transaction.version` changed.
+    pub(crate) fn use_second_protocol(&mut self, second_protocol: bool) {
+        self.second_protocol = second_protocol;
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &Transaction)> {
         self.entries.iter()
     }

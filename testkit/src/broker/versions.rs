@@ -35,6 +35,23 @@ impl KafkaVersion {
         self.at_least(4, 0).then_some(1)
     }
 
+    /// Lowest and highest level of the feature `metadata.version`; `None` before KRaft's 3.3.
+    pub(crate) fn metadata_version(self) -> Option<(i16, i16)> {
+        let most = match (self.major, self.minor) {
+            (3, 3) => 7,
+            (3, 4) => 8,
+            (3, 5) => 11,
+            (3, 6) => 14,
+            (3, 7) => 19,
+            (3, 8) => 20,
+            (3, 9) => 21,
+            (4, 0) => 25,
+            _ if self.at_least(4, 1) => 27,
+            _ => return None,
+        };
+        Some((if self.at_least(4, 0) { 7 } else { 1 }, most))
+    }
+
     /// What ApiVersions lists for `api`; `None` if this version of Kafka does not have it.
     pub(crate) fn listed(self, api: ApiKey) -> Option<(i16, i16)> {
         let row = TABLE.iter().find(|row| row.api == api)?;
@@ -208,6 +225,21 @@ const TABLE: &[Row] = &[
     row(ApiKey::DescribeUserScramCredentials, &[((2, 7), 0)]),
     row(ApiKey::AlterUserScramCredentials, &[((2, 7), 0)]),
     row(ApiKey::ListTransactions, &[((3, 0), 0), ((3, 8), 1), ((4, 1), 2)]),
+    row(ApiKey::AlterReplicaLogDirs, &[((1, 0), 0), ((2, 0), 1), ((2, 8), 2)]),
+    row(ApiKey::CreateDelegationToken, &[((1, 1), 0), ((2, 0), 1), ((2, 4), 2), ((3, 3), 3)]),
+    row(ApiKey::RenewDelegationToken, &[((1, 1), 0), ((2, 0), 1), ((2, 5), 2)]),
+    row(ApiKey::ExpireDelegationToken, &[((1, 1), 0), ((2, 0), 1), ((2, 5), 2)]),
+    row(ApiKey::DescribeDelegationToken, &[((1, 1), 0), ((2, 0), 1), ((2, 5), 2), ((3, 3), 3)]),
+    row(ApiKey::DescribeClientQuotas, &[((2, 6), 0), ((2, 8), 1)]),
+    row(ApiKey::AlterClientQuotas, &[((2, 6), 0), ((2, 8), 1)]),
+    row(ApiKey::DescribeQuorum, &[((3, 3), 1), ((3, 9), 2)]),
+    row(ApiKey::UpdateFeatures, &[((2, 7), 0), ((3, 3), 1), ((4, 0), 2)]),
+    row(ApiKey::UnregisterBroker, &[((2, 8), 0)]),
+    row(ApiKey::GetTelemetrySubscriptions, &[((3, 7), 0)]),
+    row(ApiKey::PushTelemetry, &[((3, 7), 0)]),
+    row(ApiKey::ListConfigResources, &[((3, 7), 0), ((4, 1), 1)]),
+    row(ApiKey::AddRaftVoter, &[((3, 9), 0)]),
+    row(ApiKey::RemoveRaftVoter, &[((3, 9), 0)]),
 ];
 
 #[cfg(test)]

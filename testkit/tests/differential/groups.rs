@@ -1,6 +1,6 @@
 //! Commands about groups.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
@@ -10,11 +10,11 @@ use kafka_protocol::messages::offset_fetch_request::{
 };
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    ConsumerGroupHeartbeatRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest,
-    JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
-    SyncGroupResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerProtocolAssignment, ConsumerProtocolSubscription, DescribeGroupsRequest,
+    FindCoordinatorRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest, SyncGroupResponse,
 };
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Encodable, StrBytes};
 
 use super::actor::{Actor, Answer, Member, text};
 use super::script::Command;
@@ -51,11 +51,45 @@ pub(crate) async fn coordinator(actor: &mut Actor, command: &Command) -> Answer 
     Answer::new(code, format!("found {}", port > 0))
 }
 
+/// A real subscription if the command has `topics`, else some bytes.
+fn subscription(actor: &Actor, command: &Command) -> Bytes {
+    use kafka_protocol::messages::consumer_protocol_subscription::TopicPartition;
+    let Some(topics) = command.option("topics") else { return Bytes::from_static(b"meta") };
+    let owned = command.option("owned").map(|owned| {
+        let mut parts = owned.split(':');
+        let topic = actor.topic(parts.next().unwrap_or_default());
+        TopicPartition::default()
+            .with_topic(topic)
+            .with_partitions(parts.filter_map(|part| part.parse().ok()).collect())
+    });
+    let subscription = ConsumerProtocolSubscription::default()
+        .with_topics(topics.split(',').map(|topic| text(&actor.name(topic))).collect())
+        .with_user_data(None)
+        .with_owned_partitions(owned.into_iter().collect());
+    let mut out = BytesMut::from(&[0, 1][..]);
+    subscription.encode(&mut out, 1).unwrap();
+    out.freeze()
+}
+
+/// A real assignment: `TOPIC:0:1`.
+fn assignment(actor: &Actor, given: &str) -> Bytes {
+    use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition;
+    let mut parts = given.split(':');
+    let topic = actor.topic(parts.next().unwrap_or_default());
+    let partitions = parts.filter_map(|part| part.parse().ok()).collect();
+    let assigned = TopicPartition::default().with_topic(topic).with_partitions(partitions);
+    let assignment =
+        ConsumerProtocolAssignment::default().with_assigned_partitions(vec![assigned]).with_user_data(None);
+    let mut out = BytesMut::from(&[0, 1][..]);
+    assignment.encode(&mut out, 1).unwrap();
+    out.freeze()
+}
+
 fn join_request(actor: &Actor, command: &Command, version: i16) -> JoinGroupRequest {
     let protocols = command.option("protocols").unwrap_or("range").split(',').filter(|name| !name.is_empty());
-    let protocols = protocols.map(|name| {
-        JoinGroupRequestProtocol::default().with_name(text(name)).with_metadata(Bytes::from_static(b"meta"))
-    });
+    let metadata = subscription(actor, command);
+    let protocols =
+        protocols.map(|name| JoinGroupRequestProtocol::default().with_name(text(name)).with_metadata(metadata.clone()));
     let known = actor.members.get(command.word(2)).map(|member| text(&member.id));
     JoinGroupRequest::default()
         .with_group_id(group(actor, command, 1))
@@ -78,8 +112,8 @@ impl ReplaceEmpty for StrBytes {
     }
 }
 
-/// `join GROUP MEMBER [protocols=range] [type=consumer] [session=10000] [instance=] [id=] [v=6] [later]`; `later` = the
-/// answer comes with `joined`
+/// `join GROUP MEMBER [protocols=range] [type=consumer] [session=10000] [instance=] [id=] [topics=A,B [owned=TOPIC:0:1]]
+/// [v=6] [later]`; `later` = the answer comes with `joined`, with `topics` the subscription can be read
 pub(crate) async fn join(actor: &mut Actor, command: &Command) -> Answer {
     let version = command.or("v", JOIN);
     let request = join_request(actor, command, version);
@@ -117,7 +151,7 @@ fn join_answer(actor: &mut Actor, name: &str, answer: Option<JoinGroupResponse>)
     Answer::new(answer.error_code, more)
 }
 
-/// `sync GROUP MEMBER [gen=0] [assign=MEMBER:TEXT,...] [protocol=] [v=4] [later]`
+/// `sync GROUP MEMBER [gen=0] [assign=MEMBER:TEXT,...] [give=TOPIC:0:1] [protocol=] [v=4] [later]`; `give` assigns really
 pub(crate) async fn sync(actor: &mut Actor, command: &Command) -> Answer {
     let (version, name) = (command.or("v", SYNC), command.word(2));
     let assignments = command.option("assign").unwrap_or_default().split(',').filter_map(|pair| pair.split_once(':'));
@@ -126,6 +160,12 @@ pub(crate) async fn sync(actor: &mut Actor, command: &Command) -> Answer {
             .with_member_id(member_id(actor, member))
             .with_assignment(Bytes::copy_from_slice(assigned.as_bytes()))
     });
+    let given = command.option("give").map(|given| {
+        SyncGroupRequestAssignment::default()
+            .with_member_id(member_id(actor, name))
+            .with_assignment(assignment(actor, given))
+    });
+    let assignments = assignments.chain(given);
     let mut request = SyncGroupRequest::default()
         .with_group_id(group(actor, command, 1))
         .with_generation_id(generation(actor, command, name))

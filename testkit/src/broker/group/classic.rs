@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::super::ErrorCode;
 use super::super::cluster::ConnectionId;
-use super::exchange::{Answer, Join, Joined, Member, Speaker, Synced, new_member, refused, subscription};
+use super::embedded::read_subscription;
+use super::exchange::{Answer, Join, Joined, Member, Speaker, Synced, new_member, refused};
 
 /// State of a classic group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +72,8 @@ impl ClassicGroup {
     /// Whether a member reads this topic, as far as its subscription can be read.
     pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
         self.members.values().any(|member| {
-            let topics = subscription(&member.metadata(&self.protocol));
-            self.protocol_type != "consumer" || topics.is_none_or(|topics| topics.iter().any(|name| name == topic))
+            let read = read_subscription(&member.metadata(&self.protocol));
+            self.protocol_type != "consumer" || read.is_none_or(|read| read.topics.contains(topic))
         })
     }
 
@@ -280,8 +281,27 @@ impl ClassicGroup {
         }
     }
 
+    /// The group as it was under the other protocol has a leader and a protocol again.
+    pub(super) fn settle_protocol(&mut self) {
+        self.leader = self.members.keys().next().cloned().unwrap_or_default();
+        self.protocol = self.vote();
+    }
+
+    /// The group changes its protocol: who waits is to join again.
+    pub(crate) fn interrupt(&mut self) {
+        for (id, member) in &mut self.members {
+            if let Some(connection) = member.joining.take() {
+                let refused = refused(ErrorCode::RebalanceInProgress, id.clone());
+                self.answers.push((connection, Answer::Joined(refused)));
+            }
+            if let Some(connection) = member.syncing.take() {
+                self.answers.push((connection, Answer::Synced(Err(ErrorCode::RebalanceInProgress))));
+            }
+        }
+    }
+
     /// Begins a rebalance, unless one has begun.
-    fn prepare(&mut self, now: Instant) {
+    pub(super) fn prepare(&mut self, now: Instant) {
         if self.state == GroupState::PreparingRebalance {
             return;
         }

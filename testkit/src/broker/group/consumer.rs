@@ -57,7 +57,9 @@ pub(crate) struct ConsumerGroup {
     pub(crate) members: BTreeMap<String, ConsumerMember>,
     pub(crate) targets: BTreeMap<String, Assignment>,
     /// Subscribed topics with their number of partitions, as they were when the epoch last changed.
-    shape: BTreeMap<Uuid, i32>,
+    pub(super) shape: BTreeMap<Uuid, i32>,
+    /// A member went and left classic ones only: unless the group becomes classic, a new epoch is due.
+    pub(super) owes_epoch: bool,
 }
 
 fn refuse<T>(error: ErrorCode, reason: impl Into<String>) -> Result<T, Refusal> {
@@ -84,8 +86,7 @@ impl ConsumerGroup {
 
     /// When to call [`tick`](Self::tick) next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let due = |member: &ConsumerMember| [Some(member.session_ends), member.rebalance_ends];
-        self.members.values().flat_map(due).flatten().min()
+        self.members.values().flat_map(ConsumerMember::deadlines).min()
     }
 
     /// A member joins (epoch 0) or says it is alive.
@@ -99,6 +100,35 @@ impl ConsumerGroup {
         self.check_size(beat, limits)?;
         self.check_member(beat)?;
         let regex = read_regex(beat.regex.as_deref())?;
+        let before = self.members.get(&self.former(beat)).map(|member| member.assigned.clone()).unwrap_or_default();
+        self.settle_in(now, beat, regex, topics, limits);
+        let Some(member) = self.members.get_mut(&beat.member_id) else {
+            return refuse(ErrorCode::UnknownMemberId, String::new());
+        };
+        member.classic = None;
+        let (epoch, assigned) = (member.epoch, member.assigned.clone());
+        let full =
+            beat.rebalance_timeout.is_some() && (beat.topics.is_some() || beat.regex.is_some()) && beat.owned.is_some();
+        let assignment = (beat.epoch == 0 || full || assigned != before).then_some(assigned);
+        Ok(Beaten { member_id: beat.member_id.clone(), epoch, assignment })
+    }
+
+    /// Whose place the speaker has: a static member's former self's, or its own.
+    fn former(&self, beat: &Beat) -> String {
+        let joins = beat.instance_id.as_deref().filter(|_| beat.epoch == 0);
+        joins.and_then(|instance| self.member_of(instance)).unwrap_or(&beat.member_id).clone()
+    }
+
+    /// Takes over what a member of either protocol says, deals anew if that is due, and moves the member on. True if its
+    /// subscription changed.
+    pub(super) fn settle_in(
+        &mut self,
+        now: Instant,
+        beat: &Beat,
+        regex: Option<Regex>,
+        topics: &Topics,
+        limits: Limits,
+    ) -> bool {
         self.replace_static(beat);
         let resolved = self.resolve_regexes(topics);
         let is_known_regex = self
@@ -108,7 +138,6 @@ impl ConsumerGroup {
         let old_assignor = self.preferred_assignor();
         let is_new = !self.members.contains_key(&beat.member_id);
         let member = self.members.entry(beat.member_id.clone()).or_insert_with(|| ConsumerMember::new(now));
-        let before = if is_new { Assignment::new() } else { member.assigned.clone() };
         member.session_ends = now + limits.session_timeout;
         let changed = update(member, beat, regex, is_known_regex) || (is_new && self.epoch == 0);
         if changed || resolved || old_assignor != self.preferred_assignor() || self.shape != self.current_shape(topics)
@@ -118,12 +147,7 @@ impl ConsumerGroup {
         }
         self.retarget(topics);
         self.advance(now, beat, topics, changed);
-        let member = self.members.get(&beat.member_id);
-        let (epoch, assigned) = member.map_or((0, Assignment::new()), |member| (member.epoch, member.assigned.clone()));
-        let full =
-            beat.rebalance_timeout.is_some() && (beat.topics.is_some() || beat.regex.is_some()) && beat.owned.is_some();
-        let assignment = (beat.epoch == 0 || full || assigned != before).then_some(assigned);
-        Ok(Beaten { member_id: beat.member_id.clone(), epoch, assignment })
+        changed
     }
 
     /// Looks up what regular expressions match that came since the last heartbeat: Kafka does so beside the requests,
@@ -138,7 +162,7 @@ impl ConsumerGroup {
         matches
     }
 
-    fn check_size(&self, beat: &Beat, limits: Limits) -> Result<(), Refusal> {
+    pub(super) fn check_size(&self, beat: &Beat, limits: Limits) -> Result<(), Refusal> {
         let known = self.members.contains_key(&beat.member_id)
             || beat.instance_id.as_deref().is_some_and(|instance| self.member_of(instance).is_some());
         if !known && self.members.len() >= limits.max_size {
@@ -148,7 +172,7 @@ impl ConsumerGroup {
         Ok(())
     }
 
-    fn member_of(&self, instance: &str) -> Option<&String> {
+    pub(super) fn member_of(&self, instance: &str) -> Option<&String> {
         let mut members = self.members.iter();
         members.find(|(_, member)| member.instance_id.as_deref() == Some(instance)).map(|(id, _)| id)
     }
@@ -161,6 +185,7 @@ impl ConsumerGroup {
                 self.check_instance(owner, &beat.member_id, instance)?;
             } else if let Some(member) = owner.and_then(|id| self.members.get(id))
                 && member.epoch != AWAY
+                && member.classic.is_none()
             {
                 let reason = format!("Instance id {instance} is still in use by another member.");
                 return refuse(ErrorCode::UnreleasedInstanceId, reason);
@@ -217,7 +242,7 @@ impl ConsumerGroup {
         Assignor::ALL.into_iter().rev().max_by_key(votes).unwrap_or(Assignor::Uniform)
     }
 
-    fn current_shape(&self, topics: &Topics) -> BTreeMap<Uuid, i32> {
+    pub(super) fn current_shape(&self, topics: &Topics) -> BTreeMap<Uuid, i32> {
         let wanted = |name: &String| self.members.values().any(|member| wants(member, name));
         let subscribed = topics.iter().filter(|(name, _)| wanted(name));
         subscribed.map(|(_, topic)| (topic.id, topic.partitions.len() as i32)).collect()
@@ -245,11 +270,7 @@ impl ConsumerGroup {
 
     /// Reconciles the member that speaks.
     fn advance(&mut self, now: Instant, beat: &Beat, topics: &Topics, changed: bool) {
-        let others = self.members.iter().filter(|(id, _)| **id != beat.member_id);
-        let held = others
-            .flat_map(|(_, member)| member.assigned.iter().chain(&member.revoking))
-            .flat_map(|(&topic, partitions)| partitions.iter().map(move |&partition| (topic, partition)))
-            .collect();
+        let held = self.held_by_others(&beat.member_id);
         let none = Assignment::new();
         let Some(member) = self.members.get_mut(&beat.member_id) else { return };
         if !changed && member.is_reconciled_to(self.assignment_epoch) {
@@ -266,6 +287,15 @@ impl ConsumerGroup {
         reconcile(member, &goal);
         let waits = member.state == MemberState::UnrevokedPartitions;
         member.rebalance_ends = waits.then(|| member.rebalance_ends.unwrap_or_else(|| now + member.rebalance_timeout));
+    }
+
+    /// Partitions other members have, or are to give up.
+    pub(super) fn held_by_others(&self, id: &str) -> BTreeSet<(Uuid, i32)> {
+        let others = self.members.iter().filter(|(other, _)| *other != id);
+        others
+            .flat_map(|(_, member)| member.assigned.iter().chain(&member.revoking))
+            .flat_map(|(&topic, partitions)| partitions.iter().map(move |&partition| (topic, partition)))
+            .collect()
     }
 
     /// A member leaves: for good, or (`away`, static members only) to come back.
@@ -289,14 +319,23 @@ impl ConsumerGroup {
     fn fence(&mut self, member_id: &str) {
         self.members.remove(member_id);
         self.targets.remove(member_id);
-        self.epoch += 1;
+        // A group that becomes classic for it keeps its epoch as its generation.
+        self.owes_epoch = self.is_classic();
+        if !self.owes_epoch {
+            self.epoch += 1;
+        }
+    }
+
+    /// The group does not become classic.
+    pub(crate) fn stays(&mut self) {
+        if std::mem::take(&mut self.owes_epoch) {
+            self.epoch += 1;
+        }
     }
 
     /// Does what is due: members that fell silent, or did not give up in time, are out.
     pub(crate) fn tick(&mut self, now: Instant) {
-        let late = |member: &ConsumerMember| {
-            member.session_ends <= now || member.rebalance_ends.is_some_and(|ends| ends <= now)
-        };
+        let late = |member: &ConsumerMember| member.deadlines().any(|ends| ends <= now);
         let ids: Vec<String> =
             self.members.iter().filter(|(_, member)| late(member)).map(|(id, _)| id.clone()).collect();
         for id in ids {
@@ -318,13 +357,14 @@ impl ConsumerGroup {
             return Ok(());
         }
         let member = self.members.get(member_id).ok_or(ErrorCode::UnknownMemberId)?;
-        if !transactional && version < 9 {
+        let is_classic = member.classic.is_some();
+        if !transactional && !is_classic && version < 9 {
             return Err(ErrorCode::UnsupportedVersion);
         }
-        match (epoch == member.epoch, transactional) {
+        match (epoch == member.epoch, transactional || is_classic) {
             (true, _) => Ok(()),
             (false, false) => Err(ErrorCode::StaleMemberEpoch),
-            // TxnOffsetCommit knows no newer name for it up to v5.
+            // Classic members, and TxnOffsetCommit up to v5, know no newer name for it.
             (false, true) => Err(ErrorCode::IllegalGeneration),
         }
     }

@@ -82,23 +82,6 @@ impl Member {
     }
 }
 
-/// Topics of a subscription (`ConsumerProtocolSubscription.json`): version, then an array of names.
-pub(super) fn subscription(mut metadata: &[u8]) -> Option<Vec<String>> {
-    let mut take = |size: usize| {
-        let (taken, rest) = metadata.split_at_checked(size)?;
-        metadata = rest;
-        Some(taken)
-    };
-    take(2)?;
-    let count = i32::from_be_bytes(take(4)?.try_into().ok()?);
-    let mut topics = Vec::new();
-    for _ in 0..count {
-        let length = usize::try_from(i16::from_be_bytes(take(2)?.try_into().ok()?)).ok()?;
-        topics.push(String::from_utf8(take(length)?.to_vec()).ok()?);
-    }
-    Some(topics)
-}
-
 pub(super) fn new_member(now: Instant, connection: ConnectionId, join: &Join) -> Member {
     Member {
         instance_id: join.instance_id.clone(),
@@ -113,7 +96,7 @@ pub(super) fn new_member(now: Instant, connection: ConnectionId, join: &Join) ->
     }
 }
 
-pub(super) fn refused(error: ErrorCode, member_id: String) -> Joined {
+pub(crate) fn refused(error: ErrorCode, member_id: String) -> Joined {
     Joined {
         error: Some(error),
         member_id,

@@ -8,6 +8,7 @@ use regex_lite::Regex;
 use uuid::Uuid;
 
 use super::assignor::{Assignment, Assignor};
+use super::migration::ClassicMember;
 
 /// Epoch of a static member that left and may come back.
 pub(crate) const AWAY: i32 = -2;
@@ -44,6 +45,8 @@ pub(crate) struct ConsumerMember {
     pub(super) session_ends: Instant,
     /// When it is fenced unless it has given up what it must.
     pub(super) rebalance_ends: Option<Instant>,
+    /// It speaks the classic protocol.
+    pub(crate) classic: Option<ClassicMember>,
 }
 
 impl ConsumerMember {
@@ -64,7 +67,15 @@ impl ConsumerMember {
             revoking: Assignment::new(),
             session_ends: now,
             rebalance_ends: None,
+            classic: None,
         }
+    }
+
+    /// When it is fenced, for each reason there is.
+    pub(super) fn deadlines(&self) -> impl Iterator<Item = Instant> {
+        let classic = self.classic.as_ref();
+        let waited = [classic.and_then(|one| one.join_ends), classic.and_then(|one| one.sync_ends)];
+        [Some(self.session_ends), self.rebalance_ends].into_iter().chain(waited).flatten()
     }
 
     pub(super) fn is_reconciled_to(&self, epoch: i32) -> bool {

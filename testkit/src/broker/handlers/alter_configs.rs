@@ -1,5 +1,5 @@
-//! AlterConfigs and IncrementalAlterConfigs: of topics, where they take effect; of brokers and groups, where they are
-//! only kept and described.
+//! AlterConfigs and IncrementalAlterConfigs: of topics and of subscriptions to clients' metrics, where they take effect; of
+//! brokers and groups, where they are only kept and described.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +17,14 @@ use super::super::topics::Refusal;
 use super::super::versions::KafkaVersion;
 use super::text;
 
+const CLIENT_METRICS: i8 = 16;
 /// Operations of IncrementalAlterConfigs.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
-/// What a topic has set, by name.
+/// What is set, by name.
 type Configs = BTreeMap<String, String>;
 
 pub(super) fn replace(cluster: &mut Cluster, call: &Call, request: AlterConfigsRequest) -> AlterConfigsResponse {
@@ -83,6 +84,10 @@ fn alter(
     match kind {
         TOPIC => {}
         BROKER | GROUP => return keep(cluster, call, kind, name, validate_only, wanted),
+        CLIENT_METRICS => {
+            let set = wanted(&cluster.client_metrics.set(name))?;
+            return cluster.client_metrics.alter(name, set, validate_only);
+        }
         _ => return Err((ErrorCode::InvalidRequest, format!("Unexpected resource type {kind}."))),
     }
     let unknown = || (ErrorCode::UnknownTopicOrPartition, format!("The topic '{name}' does not exist."));

@@ -1,7 +1,7 @@
 //! ApiVersions: what this broker offers.
 
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
-use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
 use super::super::ErrorCode;
 use super::super::cluster::{Call, Cluster};
@@ -20,26 +20,32 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: ApiVersionsReq
     }
     let mut response = listed(cluster);
     if call.version >= 3 {
-        let version = cluster.config.version;
-        let features =
-            [("group.version", version.group_version()), ("transaction.version", version.transaction_version())];
-        for (name, level) in features.into_iter().filter_map(|(name, level)| Some((name, level?))) {
-            let finalized = FinalizedFeatureKey::default()
+        cluster.client_metrics.named(call.connection, &request.client_software_name, &request.client_software_version);
+        let supported = cluster.features.supported().map(|(name, least, most)| {
+            SupportedFeatureKey::default().with_name(text(name)).with_min_version(least).with_max_version(most)
+        });
+        let finalized = cluster.features.finalized().map(|(name, level)| {
+            FinalizedFeatureKey::default()
                 .with_name(text(name))
                 .with_min_version_level(level)
-                .with_max_version_level(level);
-            let supported =
-                SupportedFeatureKey::default().with_name(text(name)).with_min_version(0).with_max_version(level);
-            response.supported_features.push(supported);
-            response.finalized_features.push(finalized);
-            response.finalized_features_epoch = 1;
+                .with_max_version_level(level)
+        });
+        response.supported_features = supported.collect();
+        response.finalized_features = finalized.collect();
+        if !response.supported_features.is_empty() {
+            response.finalized_features_epoch = cluster.features.epoch;
         }
     }
     response
 }
 
 fn listed(cluster: &Cluster) -> ApiVersionsResponse {
-    let keys = cluster.config.version.apis().map(|(api, min, max)| {
+    // Brokers that have nothing to receive metrics with do not offer to (KIP-714).
+    let deaf = |api: ApiKey| {
+        cluster.client_metrics.max_bytes.is_none()
+            && matches!(api, ApiKey::GetTelemetrySubscriptions | ApiKey::PushTelemetry)
+    };
+    let keys = cluster.config.version.apis().filter(|&(api, ..)| !deaf(api)).map(|(api, min, max)| {
         ApiVersion::default().with_api_key(api as i16).with_min_version(min).with_max_version(max)
     });
     ApiVersionsResponse::default().with_api_keys(keys.collect())
@@ -50,6 +56,6 @@ fn listed(cluster: &Cluster) -> ApiVersionsResponse {
 pub(super) fn unsupported(cluster: &Cluster) -> ApiVersionsResponse {
     let mut response =
         if cluster.config.version.at_least(2, 4) { listed(cluster) } else { ApiVersionsResponse::default() };
-    response.api_keys.retain(|key| key.api_key == kafka_protocol::messages::ApiKey::ApiVersions as i16);
+    response.api_keys.retain(|key| key.api_key == ApiKey::ApiVersions as i16);
     response.with_error_code(ErrorCode::UnsupportedVersion.code())
 }

@@ -13,7 +13,8 @@ use super::super::group::consumer::ConsumerGroup;
 use super::super::leadership::GROUP;
 use super::{NOT_ASKED, text};
 
-/// The member speaks the consumer protocol.
+/// Which protocol a member speaks.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 pub(super) fn handle(
@@ -61,7 +62,11 @@ fn with_members(cluster: &Cluster, call: &Call, described: DescribedGroup, group
             .with_subscribed_topic_regex(member.regex.as_ref().map(|(pattern, _)| text(pattern.clone())))
             .with_assignment(named(cluster, &member.assigned))
             .with_target_assignment(named(cluster, group.targets.get(id).unwrap_or(&none)))
-            .with_member_type(if call.version >= 1 { CONSUMER_MEMBER } else { -1 })
+            .with_member_type(match &member.classic {
+                _ if call.version < 1 => -1,
+                Some(_) => CLASSIC_MEMBER,
+                None => CONSUMER_MEMBER,
+            })
     });
     described
         .with_group_state(text(group.state()))

@@ -10,8 +10,9 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::super::ErrorCode;
 use super::super::cluster::{Call, Cluster};
+use super::super::features::GROUP_VERSION;
 use super::super::group::assignor::{Assignment, Assignor};
-use super::super::group::consumer::{Beat, Beaten, Limits};
+use super::super::group::consumer::{Beat, Beaten};
 use super::super::group::reconcile::AWAY;
 use super::super::leadership::GROUP;
 use super::super::topics::Refusal;
@@ -48,8 +49,9 @@ fn assignment(assignment: Assignment) -> AssignmentResponse {
 fn beat(cluster: &mut Cluster, call: &Call, request: ConsumerGroupHeartbeatRequest) -> Result<(Beaten, bool), Refusal> {
     let plain = |error| (error, String::new());
     call.fails_whole().map_err(plain)?;
-    // 3.7 to 3.9 list the API and refuse it, unless they were told to try the protocol early.
-    if cluster.config.version.group_version().is_none() {
+    // 3.7 to 3.9 list the API and refuse it, unless they were told to try the protocol early; 4.0 lists it also when
+    // the feature is off.
+    if cluster.features.level(GROUP_VERSION) < 1 {
         return Err(plain(ErrorCode::UnsupportedVersion));
     }
     call.may_coordinate(GROUP, &request.group_id.0).map_err(plain)?;
@@ -68,7 +70,7 @@ fn beat(cluster: &mut Cluster, call: &Call, request: ConsumerGroupHeartbeatReque
     } else {
         stay(cluster, call, &group, request).map(|beaten| (beaten, false))
     };
-    cluster.groups.note_due(&group);
+    cluster.consumers_changed(call.now, &group);
     result
 }
 
@@ -84,21 +86,27 @@ fn stay(
 ) -> Result<Beaten, Refusal> {
     let joins = request.member_epoch == 0;
     let known = cluster.groups.consumer.contains_key(group);
-    let classic = cluster.groups.classic.get(group);
-    if !known && (!joins || classic.is_some_and(|classic| !classic.members.is_empty())) {
+    if !known && !joins {
         return Err(unknown(group));
     }
-    let limits =
-        Limits { session_timeout: cluster.config.consumer_session_timeout, max_size: cluster.config.group_max_size };
+    let limits = cluster.consumer_limits();
     let mut beat = read(call, request)?;
     if beat.member_id.is_empty() {
         beat.member_id = cluster.random_uuid().to_string();
     }
-    let mut entry = cluster.groups.consumer.remove(group).unwrap_or_default();
+    let mut entry = match cluster.groups.consumer.remove(group) {
+        Some(known) => known,
+        None => cluster.upgraded(call.now, group)?,
+    };
     let beaten = entry.heartbeat(call.now, &beat, &cluster.topics, limits);
-    // A refused first member leaves no group behind; an empty classic group becomes a consumer group.
+    // A refused first member leaves no group behind; a classic group becomes a consumer group, and who waits in it is
+    // to join again.
     if known || beaten.is_ok() {
-        cluster.groups.classic.remove(group);
+        if let Some(classic) = cluster.groups.classic.get_mut(group) {
+            classic.interrupt();
+            cluster.settle_group(group);
+            cluster.groups.classic.remove(group);
+        }
         cluster.groups.consumer.insert(group.to_owned(), entry);
     }
     beaten

@@ -1,4 +1,4 @@
-//! DescribeConfigs of topics and brokers.
+//! DescribeConfigs of topics, brokers, and subscriptions to clients' metrics.
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -7,16 +7,19 @@ use kafka_protocol::messages::describe_configs_response::{
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
 use super::super::ErrorCode;
+use super::super::client_metrics::{DEFAULT_INTERVAL_MS, INTERVAL, MATCH, METRICS};
 use super::super::cluster::{Call, Cluster};
-use super::super::config::{BROKER, GROUP, GROUP_CONFIGS, STRING, TOPIC, topic_configs};
+use super::super::config::{BROKER, GROUP, GROUP_CONFIGS, INT, LIST, STRING, TOPIC, topic_configs};
 use super::{code, text};
 
+const CLIENT_METRICS: i8 = 16;
 /// Where a value comes from.
 const TOPIC_CONFIG: i8 = 1;
 const DYNAMIC_BROKER_CONFIG: i8 = 2;
 const DYNAMIC_DEFAULT_BROKER_CONFIG: i8 = 3;
 const STATIC_BROKER_CONFIG: i8 = 4;
 const DEFAULT_CONFIG: i8 = 5;
+const CLIENT_METRICS_CONFIG: i8 = 7;
 const GROUP_CONFIG: i8 = 8;
 
 struct Entry {
@@ -84,6 +87,25 @@ fn look_up(cluster: &Cluster, call: &Call, resource: &DescribeConfigsResource) -
                 Entry { name: name.to_owned(), kind, value, source: set.map_or(DEFAULT_CONFIG, |entry| entry.source) }
             };
             Ok(GROUP_CONFIGS.iter().map(entry).collect())
+        }
+        CLIENT_METRICS => {
+            let set = cluster.client_metrics.set(&resource.resource_name);
+            let known = [
+                (INTERVAL, INT, DEFAULT_INTERVAL_MS.to_string()),
+                (MATCH, LIST, String::new()),
+                (METRICS, LIST, String::new()),
+            ];
+            let entries = known.into_iter().map(|(name, kind, default)| match set.get(name) {
+                Some(value) => (name, kind, value.clone(), CLIENT_METRICS_CONFIG),
+                None => (name, kind, default, DEFAULT_CONFIG),
+            });
+            let entry = |(name, kind, value, source): (&str, i8, String, i8)| Entry {
+                name: name.to_owned(),
+                kind,
+                value,
+                source,
+            };
+            Ok(entries.map(entry).collect())
         }
         _ => Err(ErrorCode::InvalidRequest),
     }

@@ -31,6 +31,10 @@ fn describe(cluster: &Cluster, call: &Call, group: GroupId) -> DescribedGroup {
     let checked = checked.and(if known || call.version < 6 { Ok(()) } else { Err(ErrorCode::GroupIdNotFound) });
     let described = DescribedGroup::default().with_error_code(code(&checked)).with_group_id(group);
     match (checked, classic) {
+        (Err(ErrorCode::GroupIdNotFound), _) => {
+            let reason = format!("Group {} not found.", described.group_id.0);
+            described.with_group_state(text("Dead")).with_error_message(Some(text(reason)))
+        }
         (Err(_), _) => described,
         (Ok(()), Some(classic)) => with_members(call, described, classic),
         (Ok(()), None) => described.with_group_state(text(if known { "Empty" } else { "Dead" })),

@@ -9,7 +9,7 @@ use super::super::cluster::{Call, Cluster};
 use super::{code, text};
 
 /// Everything is in memory; clients want a directory all the same.
-const DIRECTORY: &str = "/ottla";
+pub(super) const DIRECTORY: &str = "/ottla";
 
 pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let wants = |name: &str, index: i32| {

@@ -1,7 +1,7 @@
 //! Fetch: sessions, long polls, read_committed.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,13 +36,13 @@ impl Parked {
     /// Names and indices of the partitions it waits for.
     pub(crate) fn partitions<'a>(
         &'a self,
-        ids: &'a HashMap<Uuid, String>,
+        ids: &'a BTreeMap<Uuid, String>,
     ) -> impl Iterator<Item = (Cow<'a, str>, i32)> + 'a {
         self.wanted.iter().filter_map(|(key, _)| Some((Cow::Owned(name_of(ids, key).ok()?), key.partition)))
     }
 }
 
-fn name_of(ids: &HashMap<Uuid, String>, key: &FetchKey) -> Result<String, ErrorCode> {
+fn name_of(ids: &BTreeMap<Uuid, String>, key: &FetchKey) -> Result<String, ErrorCode> {
     if key.topic_id.is_nil() {
         return Ok(key.topic.to_string());
     }

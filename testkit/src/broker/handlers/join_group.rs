@@ -27,6 +27,10 @@ pub(super) fn handle(
         return Outcome::Reply(head.reply(nameless(call.version, refused.with_generation_id(-1))));
     }
     let fresh_id = format!("{}-{}", call.client_id.as_str(), cluster.random_uuid());
+    if cluster.groups.consumer.get(&group).is_some_and(|consumers| !consumers.members.is_empty()) {
+        let joined = cluster.join_consumers(call, &group, &read(call, request), fresh_id);
+        return Outcome::Reply(head.reply(response(call.version, joined)));
+    }
     cluster.groups.consumer.remove(&group);
     let delay = cluster.config.group_initial_rebalance_delay;
     let classic = cluster.groups.classic.entry(group.clone()).or_insert_with(|| ClassicGroup::new(delay));
@@ -48,10 +52,8 @@ fn admit(cluster: &Cluster, call: &Call, request: &JoinGroupRequest) -> Result<(
     if !(cluster.config.group_min_session_timeout..=cluster.config.group_max_session_timeout).contains(&timeout) {
         return Err(ErrorCode::InvalidSessionTimeout);
     }
-    // Members of the two protocols in one group, as Kafka has while it migrates, are not played here.
-    let consumers = cluster.groups.consumer.get(request.group_id.0.as_str());
-    if consumers.is_some_and(|group| !group.members.is_empty()) {
-        return Err(ErrorCode::InconsistentGroupProtocol);
+    if cluster.groups.consumer.get(request.group_id.0.as_str()).is_some_and(|group| !group.members.is_empty()) {
+        return Ok(());
     }
     if let Some(group) = cluster.groups.classic.get(request.group_id.0.as_str())
         && !group.has_room(&request.member_id, request.group_instance_id.as_deref(), cluster.config.group_max_size)

@@ -11,7 +11,8 @@ use super::code;
 
 pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: LeaveGroupRequest) -> LeaveGroupResponse {
     let group = request.group_id.0.as_str();
-    let admitted = call.fails_whole().and_then(|()| cluster.check_coordinator(call, GROUP, group));
+    let named = if group.is_empty() { Err(ErrorCode::InvalidGroupId) } else { Ok(()) };
+    let admitted = call.fails_whole().and(named).and_then(|()| cluster.check_coordinator(call, GROUP, group));
     if admitted.is_err() {
         return LeaveGroupResponse::default().with_error_code(code(&admitted));
     }
@@ -31,6 +32,11 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: LeaveGroupRequ
 }
 
 fn leave(cluster: &mut Cluster, call: &Call, group: &str, member: &MemberIdentity) -> Result<(), ErrorCode> {
+    if let Some(consumers) = cluster.groups.consumer.get_mut(group) {
+        let left = consumers.leave_classic(&member.member_id, member.group_instance_id.as_deref());
+        cluster.consumers_changed(call.now, group);
+        return left;
+    }
     let classic = cluster.groups.classic.get_mut(group).ok_or(ErrorCode::UnknownMemberId)?;
     let left = classic.leave(call.now, &member.member_id, member.group_instance_id.as_deref());
     cluster.settle_group(group);

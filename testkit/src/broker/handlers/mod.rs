@@ -4,11 +4,14 @@ mod acls;
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
+mod alter_replica_log_dirs;
 mod api_versions;
+mod client_quotas;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delegation_tokens;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
@@ -17,6 +20,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
 mod elect_leaders;
@@ -27,6 +31,7 @@ mod heartbeat;
 mod init_producer_id;
 pub(crate) mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_transactions;
@@ -36,15 +41,18 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod quorum_members;
 mod reassignments;
 mod sasl_authenticate;
 mod sasl_handshake;
 mod scram_credentials;
 pub(crate) mod sync_group;
+mod telemetry;
 mod txn_offset_commit;
+mod update_features;
 mod write_txn_markers;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
@@ -120,11 +128,26 @@ pub(crate) fn dispatch(cluster: &mut Cluster, call: &Call, connection: Connectio
         Body::DeleteAcls(request) => reply!(acls::delete, request),
         Body::DescribeUserScramCredentials(request) => reply!(scram_credentials::describe, request),
         Body::AlterUserScramCredentials(request) => reply!(scram_credentials::alter, request),
+        Body::AlterReplicaLogDirs(request) => reply!(alter_replica_log_dirs, request),
+        Body::CreateDelegationToken(request) => reply!(delegation_tokens::create, request),
+        Body::RenewDelegationToken(request) => reply!(delegation_tokens::renew, request),
+        Body::ExpireDelegationToken(request) => reply!(delegation_tokens::expire, request),
+        Body::DescribeDelegationToken(request) => reply!(delegation_tokens::describe, request),
+        Body::DescribeClientQuotas(request) => reply!(client_quotas::describe, request),
+        Body::AlterClientQuotas(request) => reply!(client_quotas::alter, request),
+        Body::DescribeQuorum(request) => reply!(describe_quorum, request),
+        Body::UpdateFeatures(request) => reply!(update_features, request),
+        Body::UnregisterBroker(request) => reply!(quorum_members::unregister, request),
+        Body::AddRaftVoter(request) => reply!(quorum_members::add, request),
+        Body::RemoveRaftVoter(request) => reply!(quorum_members::remove, request),
+        Body::GetTelemetrySubscriptions(request) => reply!(telemetry::subscribe, request),
+        Body::PushTelemetry(request) => reply!(telemetry::push, request),
+        Body::ListConfigResources(request) => reply!(list_config_resources, request),
     }
 }
 
 /// Whether a request is about what a rule names. A rule without a topic is about every request of its API.
-pub(crate) fn touches(ids: &HashMap<Uuid, String>, body: &Body, matcher: &Matcher) -> bool {
+pub(crate) fn touches(ids: &BTreeMap<Uuid, String>, body: &Body, matcher: &Matcher) -> bool {
     if matcher.topic.is_none() && matcher.partition.is_none() {
         return true;
     }

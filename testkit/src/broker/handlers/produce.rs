@@ -10,7 +10,7 @@ use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 use super::super::ErrorCode;
 use super::super::batch::BatchHeader;
 use super::super::cluster::{Call, Cluster, Outcome};
-use super::super::partition::{Appended, ProduceRules};
+use super::super::partition::{Appended, ProduceRules, one_batch};
 use super::super::record_errors::{RecordError, record_errors};
 use super::super::request::Head;
 use super::super::transactions::ProducerIdAndEpoch;
@@ -26,11 +26,20 @@ struct Terms<'a> {
 struct Refused {
     error: ErrorCode,
     records: Vec<RecordError>,
+    /// The log itself refused it: Kafka names the log's start beside most such errors (`ReplicaManager.scala`).
+    by_log: bool,
 }
 
 impl From<ErrorCode> for Refused {
     fn from(error: ErrorCode) -> Self {
-        Self { error, records: Vec::new() }
+        Self { error, records: Vec::new(), by_log: false }
+    }
+}
+
+impl Refused {
+    fn by_log(error: ErrorCode, records: Vec<RecordError>) -> Self {
+        let by_log = !matches!(error, ErrorCode::CorruptMessage | ErrorCode::MessageTooLarge);
+        Self { error, records, by_log }
     }
 }
 
@@ -86,9 +95,10 @@ fn produce(
     let in_sync = cluster.led(call.node, name, data.index, -1)?.isr.len();
     let empty = Bytes::new();
     let records = data.records.as_ref().unwrap_or(&empty);
+    one_batch(records)?;
     let topic = cluster.topics.get(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if terms.acks == -1 && in_sync < topic.config.min_insync_replicas {
-        return Err(ErrorCode::NotEnoughReplicas.into());
+        return Err(Refused::by_log(ErrorCode::NotEnoughReplicas, Vec::new()));
     }
     let now = cluster.wall_ms(call.now);
     let rules = ProduceRules {
@@ -104,7 +114,7 @@ fn produce(
     let partition = cluster.partition_mut(name, data.index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let appended = partition.produce(records, &rules).map_err(|error| {
         let records = record_errors(name, data.index, records, &rules, error);
-        Refused { error, records }
+        Refused::by_log(error, records)
     })?;
     cluster.wake(name, data.index);
     Ok(appended)
@@ -121,6 +131,10 @@ fn join_transaction(
     records: &Bytes,
 ) -> Result<bool, ErrorCode> {
     let Some(header) = BatchHeader::read(records).filter(BatchHeader::is_transactional) else { return Ok(false) };
+    // Without a producer id there is nothing to be part of; Kafka appends such a batch as any other.
+    if header.producer_id < 0 {
+        return Ok(false);
+    }
     let second_protocol = call.version >= 12;
     let producers = &cluster.partition(name, index).ok_or(ErrorCode::UnknownTopicOrPartition)?.producers;
     let known = producers.has_ongoing_transaction(header.producer_id, header.producer_epoch);
@@ -158,13 +172,14 @@ fn answer(
     result: &Result<Appended, Refused>,
 ) -> PartitionProduceResponse {
     let partition = cluster.partition(name, index);
+    let log_start = partition.map_or(-1, |partition| partition.log.start_offset());
     let response = PartitionProduceResponse::default().with_index(index);
     match result {
         Ok(appended) => response
             .with_base_offset(appended.base_offset)
             .with_log_append_time_ms(appended.append_time)
-            .with_log_start_offset(partition.map_or(-1, |partition| partition.log.start_offset())),
-        Err(Refused { error, records }) => {
+            .with_log_start_offset(log_start),
+        Err(Refused { error, records, by_log }) => {
             let moved = matches!(error, ErrorCode::NotLeaderOrFollower) && call.version >= 10;
             let hint = partition.filter(|_| moved).map(|partition| {
                 LeaderIdAndEpoch::default()
@@ -181,7 +196,7 @@ fn answer(
                 .with_record_errors(blamed.collect())
                 .with_base_offset(-1)
                 .with_log_append_time_ms(-1)
-                .with_log_start_offset(-1)
+                .with_log_start_offset(if *by_log { log_start } else { -1 })
                 .with_error_message(Some(text(error.to_string())))
                 .with_current_leader(hint.unwrap_or_default())
         }

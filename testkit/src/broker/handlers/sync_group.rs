@@ -32,7 +32,21 @@ fn sync(
     request: SyncGroupRequest,
 ) -> Result<Option<Synced>, ErrorCode> {
     call.fails_whole()?;
+    if request.group_id.0.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
     cluster.check_coordinator(call, GROUP, &request.group_id.0)?;
+    let speaker = Speaker {
+        member_id: &request.member_id,
+        instance_id: request.group_instance_id.as_deref(),
+        generation: request.generation_id,
+    };
+    if let Some(consumers) = cluster.groups.consumer.get_mut(request.group_id.0.as_str()) {
+        let protocol = (request.protocol_type.as_deref(), request.protocol_name.as_deref());
+        let synced = consumers.sync_classic(call.now, speaker, protocol, &cluster.topics);
+        cluster.groups.note_due(&request.group_id.0);
+        return synced.map(Some);
+    }
     let group = cluster.groups.classic.get_mut(request.group_id.0.as_str()).ok_or(ErrorCode::UnknownMemberId)?;
     let differs = |asked: &Option<kafka_protocol::protocol::StrBytes>, own: &str| {
         asked.as_ref().is_some_and(|asked| asked.as_str() != own)
@@ -41,11 +55,6 @@ fn sync(
     if differs(&request.protocol_type, &group.protocol_type) || differs(&request.protocol_name, &group.protocol) {
         return Err(ErrorCode::InconsistentGroupProtocol);
     }
-    let speaker = Speaker {
-        member_id: &request.member_id,
-        instance_id: request.group_instance_id.as_deref(),
-        generation: request.generation_id,
-    };
     let assignments = request.assignments.into_iter().map(|one| (one.member_id.to_string(), one.assignment)).collect();
     group.sync(call.now, connection, speaker, assignments)
 }

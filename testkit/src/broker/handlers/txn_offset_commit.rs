@@ -40,6 +40,10 @@ pub(super) fn handle(cluster: &mut Cluster, call: &Call, request: TxnOffsetCommi
 
 fn admit(cluster: &mut Cluster, call: &Call, request: &TxnOffsetCommitRequest) -> Result<(), ErrorCode> {
     let group = request.group_id.0.as_str();
+    // Plain commits may be of a group without a name, for old clients' sake; these may not.
+    if group.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
     cluster.check_coordinator(call, GROUP, group)?;
     let speaker = Speaker {
         member_id: &request.member_id,

@@ -5,12 +5,13 @@ mod oauthbearer;
 mod plain;
 mod scram;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::cluster::ConnectionId;
+use super::delegation_tokens::DelegationTokens;
 use scram::{ITERATIONS, Scram};
 
 /// A SASL mechanism the broker knows.
@@ -57,6 +58,8 @@ pub(crate) struct SaslConfig {
     pub(crate) scram: BTreeMap<(String, SaslMechanism), ScramCredential>,
     /// Users by token, for OAUTHBEARER.
     pub(crate) tokens: BTreeMap<String, String>,
+    /// Tokens that log in by SCRAM.
+    pub(crate) delegation: DelegationTokens,
     /// `connections.max.reauth.ms`.
     pub(crate) session_lifetime: Option<Duration>,
 }
@@ -93,7 +96,7 @@ enum Step {
     /// Say this and wait for more.
     Challenge(Bytes, Exchange),
     /// The client is this user; say this last. The time is the wall clock's when its credential ends.
-    Done { user: String, say: Bytes, ends_ms: Option<i64> },
+    Done { user: String, say: Bytes, ends_ms: Option<i64>, by_token: bool },
 }
 
 /// Where an exchange stands.
@@ -133,6 +136,8 @@ struct Session {
     /// Tokens come as frames of their own: what SaslHandshake v0 begins.
     bare: bool,
     known: Option<(SaslMechanism, String)>,
+    /// It logged in by a delegation token.
+    by_token: bool,
     ends: Option<Instant>,
 }
 
@@ -154,7 +159,7 @@ pub(crate) struct Clock {
 /// Who the connections are.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
-    sessions: HashMap<ConnectionId, Session>,
+    sessions: BTreeMap<ConnectionId, Session>,
 }
 
 impl Identities {
@@ -165,6 +170,11 @@ impl Identities {
     /// The user of a connection that authenticated.
     pub(crate) fn user(&self, connection: ConnectionId) -> Option<&str> {
         self.sessions.get(&connection)?.known.as_ref().map(|(_, user)| user.as_str())
+    }
+
+    /// Whether the connection logged in by a delegation token.
+    pub(crate) fn is_by_token(&self, connection: ConnectionId) -> bool {
+        self.sessions.get(&connection).is_some_and(|session| session.by_token)
     }
 
     /// Whether requests other than those of authentication are carried out.
@@ -212,7 +222,7 @@ impl Identities {
                 session.exchange = Some((mechanism, exchange));
                 Ok(Answer { say, lifetime_ms: 0 })
             }
-            Step::Done { user, say, ends_ms } => {
+            Step::Done { user, say, ends_ms, by_token } => {
                 // KIP-368: a connection keeps its user and mechanism.
                 let is_other = |known: &(SaslMechanism, String)| *known != (mechanism, user.clone());
                 if session.known.as_ref().is_some_and(is_other) {
@@ -222,6 +232,7 @@ impl Identities {
                     ends_ms.map(|ends| Duration::from_millis(ends.saturating_sub(clock.wall_ms).max(0) as u64));
                 let lifetime = [config.session_lifetime, of_credential].into_iter().flatten().min();
                 session.known = Some((mechanism, user));
+                session.by_token = by_token;
                 session.ends = lifetime.map(|lifetime| clock.now + lifetime);
                 let lifetime_ms =
                     lifetime.map_or(0, |lifetime| i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX));

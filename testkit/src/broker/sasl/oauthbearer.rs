@@ -28,10 +28,10 @@ pub(super) fn step(config: &SaslConfig, wall_ms: i64, message: &[u8]) -> Result<
         return Err(format!("auth of scheme {scheme}, not Bearer"));
     }
     if let Some(user) = config.tokens.get(token.trim()) {
-        return Ok(Step::Done { user: user.clone(), say: Bytes::new(), ends_ms: None });
+        return Ok(Step::Done { user: user.clone(), say: Bytes::new(), ends_ms: None, by_token: false });
     }
     match unsecured(token.trim(), wall_ms) {
-        Some((user, ends_ms)) => Ok(Step::Done { user, say: Bytes::new(), ends_ms: Some(ends_ms) }),
+        Some((user, ends_ms)) => Ok(Step::Done { user, say: Bytes::new(), ends_ms: Some(ends_ms), by_token: false }),
         // The client is told why before it fails (RFC 7628, 3.2.3).
         None => Ok(Step::Challenge(Bytes::from_static(br#"{"status":"invalid_token"}"#), Exchange::OAuthBearerRefused)),
     }

@@ -16,5 +16,5 @@ pub(super) fn step(config: &SaslConfig, token: &[u8]) -> Result<Step, String> {
     if user.is_empty() || config.users.get(user).is_none_or(|known| known != password) {
         return Err("Authentication failed: Invalid username or password".to_owned());
     }
-    Ok(Step::Done { user: user.to_owned(), say: Bytes::new(), ends_ms: None })
+    Ok(Step::Done { user: user.to_owned(), say: Bytes::new(), ends_ms: None, by_token: false })
 }

@@ -25,6 +25,8 @@ pub(super) struct Scram {
 #[derive(Debug, PartialEq, Eq)]
 struct Begun {
     user: String,
+    /// Of a delegation token: when it ends.
+    token_ends_ms: Option<i64>,
     salted_password: Vec<u8>,
     nonce: String,
     /// Both first messages, as the signatures cover them.
@@ -72,6 +74,15 @@ impl Scram {
         Some(ScramCredential { iterations: ITERATIONS.get(), salt, salted_password })
     }
 
+    /// Who a delegation token stands for, how it is proved, and when it ends (`DelegationTokenCredentialCallback`).
+    fn of_token(&self, config: &SaslConfig, id: &str) -> Option<(String, ScramCredential, i64)> {
+        let token = config.delegation.get(id)?;
+        let salt = self.hash(id.as_bytes());
+        let salted_password = self.salt(&token.password(), &salt);
+        let credential = ScramCredential { iterations: ITERATIONS.get(), salt, salted_password };
+        Some((token.owner.name.clone(), credential, token.expires_ms))
+    }
+
     pub(super) fn step(self, config: &SaslConfig, nonce: u128, token: &[u8]) -> Result<Step, String> {
         let text = std::str::from_utf8(token).map_err(|_| "the message is not UTF-8")?;
         match &self.begun {
@@ -93,12 +104,21 @@ impl Scram {
         if !authorization.is_empty() && authorization.strip_prefix("a=").map(unescaped).as_ref() != Some(&user) {
             return Err("one user may not act for another".to_owned());
         }
-        let credential = self.credential(config, &user).ok_or_else(|| format!("{REFUSED} {}", self.name()))?;
+        let refused = || format!("{REFUSED} {}", self.name());
+        let by_token = attribute(bare, "tokenauth") == Some("true");
+        let (user, credential, token_ends_ms) = if by_token {
+            let (owner, credential, ends_ms) = self.of_token(config, &user).ok_or_else(refused)?;
+            (owner, credential, Some(ends_ms))
+        } else {
+            let credential = self.credential(config, &user).ok_or_else(refused)?;
+            (user, credential, None)
+        };
         let nonce = format!("{theirs}{nonce:032x}");
         let say = format!("r={nonce},s={},i={}", BASE64.encode(&credential.salt), credential.iterations);
         let begun = Begun {
             salted_password: credential.salted_password,
             user,
+            token_ends_ms,
             nonce,
             messages: format!("{bare},{say}"),
             gs2_header: format!("{flag},{authorization},"),
@@ -123,7 +143,8 @@ impl Scram {
         }
         let server_key = self.hmac(&begun.salted_password, b"Server Key");
         let say = format!("v={}", BASE64.encode(self.hmac(&server_key, message.as_bytes())));
-        Ok(Step::Done { user: begun.user.clone(), say: Bytes::from(say), ends_ms: None })
+        let (user, ends_ms) = (begun.user.clone(), begun.token_ends_ms);
+        Ok(Step::Done { user, say: Bytes::from(say), ends_ms, by_token: ends_ms.is_some() })
     }
 }
 

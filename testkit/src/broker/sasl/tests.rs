@@ -12,6 +12,7 @@ fn config() -> SaslConfig {
         mechanisms: SaslMechanism::ALL.to_vec(),
         users: BTreeMap::from([("user".to_owned(), "pencil".to_owned()), ("a,b=c".to_owned(), "x".to_owned())]),
         scram: BTreeMap::new(),
+        delegation: DelegationTokens::default(),
         tokens: BTreeMap::from([("secret".to_owned(), "robot".to_owned())]),
         session_lifetime: Some(Duration::from_secs(60)),
     }
@@ -67,9 +68,13 @@ static SHA_512: Hash =
 
 /// A client by the letter of RFC 5802, section 3.
 fn scram(talk: &mut Talk, hash: &Hash, user: &str, password: &str) -> Result<(), String> {
+    scram_with(talk, hash, user, password, "")
+}
+
+fn scram_with(talk: &mut Talk, hash: &Hash, user: &str, password: &str, extensions: &str) -> Result<(), String> {
     use ring::{digest, hmac, pbkdf2};
     let hmac = |key: &[u8], message: &[u8]| hmac::sign(&hmac::Key::new(hash.hmac, key), message).as_ref().to_vec();
-    let bare = format!("n={user},r=nonce");
+    let bare = format!("n={user},r=nonce{extensions}");
     let first = talk.say(&format!("n,,{bare}"))?;
     let salt = STANDARD.decode(first.split(",s=").nth(1).unwrap().split(',').next().unwrap()).unwrap();
     let mut salted = vec![0; hash.digest.output_len()];
@@ -99,6 +104,30 @@ fn scram_proves_the_password_both_ways() {
         assert!(scram(&mut talk(mechanism), hash, "nobody", "pencil").is_err());
     }
     assert!(scram(&mut talk(SaslMechanism::ScramSha512), &SHA_256, "user", "pencil").is_err(), "they are not the same");
+}
+
+#[test]
+fn a_delegation_token_logs_its_owner_in_until_it_ends() {
+    use super::super::delegation_tokens::{DelegationTokens, NewToken, Principal};
+    let mut tokens = DelegationTokens::new("key");
+    let new = NewToken { owner: None, renewers: Vec::new(), lifetime_ms: 30_000 };
+    let token = tokens.create(WALL_MS, uuid::Uuid::from_u128(3), Principal::user("alice"), new).unwrap();
+    let talk = || {
+        let mut talk = talk(SaslMechanism::ScramSha256);
+        talk.config.delegation = tokens.clone();
+        talk
+    };
+    let mut right = talk();
+    scram_with(&mut right, &SHA_256, &token.id, &token.password(), ",tokenauth=true").unwrap();
+    assert_eq!((right.user(), right.identities.is_by_token(1)), (Some("alice"), true));
+    assert!(right.identities.may_ask(1, right.clock.now + Duration::from_secs(29)));
+    assert!(
+        !right.identities.may_ask(1, right.clock.now + Duration::from_secs(30)),
+        "it lives no longer than the token"
+    );
+    assert!(scram_with(&mut talk(), &SHA_256, &token.id, "wrong", ",tokenauth=true").is_err());
+    assert!(scram_with(&mut talk(), &SHA_256, "user", "pencil", ",tokenauth=true").is_err(), "a user is no token");
+    assert!(scram(&mut talk(), &SHA_256, &token.id, &token.password()).is_err(), "a token is no user");
 }
 
 #[test]
