@@ -195,6 +195,7 @@ impl Client {
             self.refresh_metadata();
             asked = true;
             tokio::select! {
+                biased;
                 changed = changes.changed() => changed.map_err(|_| closed())?,
                 () = self.inner().closed.cancelled() => return Err(closed()),
                 () = tokio::time::sleep_until(deadline.into()) => {

@@ -5,7 +5,7 @@
 //! \[I/O\] An embedded broker behind in-memory pipes, in tokio's time: with `#[tokio::test(start_paused = true)]` minutes of
 //! latency, stalls and cuts pass in milliseconds.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -75,7 +75,9 @@ enum Fate {
 #[derive(Debug)]
 struct Shared {
     cluster: Mutex<Cluster>,
-    connections: Mutex<HashMap<ConnectionId, Arc<Notify>>>,
+    connections: Mutex<BTreeMap<ConnectionId, Arc<Notify>>>,
+    /// What ends the connections of each node that is alive.
+    alive: Mutex<BTreeMap<i32, CancellationToken>>,
     next_connection: AtomicU64,
     rewind: Notify,
     weather: Mutex<Weather>,
@@ -114,9 +116,11 @@ impl Simulation {
             node.port = FIRST_PORT + u16::try_from(node.id).unwrap_or_default();
         }
         let stop = CancellationToken::new();
+        let alive = cluster.nodes.iter().map(|node| (node.id, stop.child_token())).collect();
         let shared = Arc::new(Shared {
             cluster: Mutex::new(cluster),
             connections: Mutex::default(),
+            alive: Mutex::new(alive),
             next_connection: AtomicU64::new(1),
             rewind: Notify::new(),
             weather: Mutex::new(Weather::fair()),
@@ -139,12 +143,34 @@ impl Simulation {
     /// `ConnectionRefused` when no node has it, or the node is down.
     pub fn connect(&self, address: SocketAddr) -> io::Result<DuplexStream> {
         let node = i32::from(address.port()) - i32::from(FIRST_PORT);
-        if !lock(&self.shared.cluster).node(node).is_some_and(|node| node.alive) {
+        let Some(stop) = lock(&self.shared.alive).get(&node).cloned() else {
             return Err(io::ErrorKind::ConnectionRefused.into());
-        }
+        };
         let (client, broker) = tokio::io::duplex(PIPE);
-        tokio::spawn(serve(self.shared.clone(), node, broker));
+        tokio::spawn(serve(self.shared.clone(), node, broker, stop));
         Ok(client)
+    }
+
+    /// Kills a node: its connections end, what it leads and coordinates moves to other nodes where it can. False if it
+    /// is not alive.
+    pub fn kill_node(&self, id: i32) -> bool {
+        let Some(stop) = lock(&self.shared.alive).remove(&id) else { return false };
+        stop.cancel();
+        self.shared.with(|cluster, _| cluster.node_died(id));
+        true
+    }
+
+    /// Starts a killed node again, with its data. False if it is alive, or there is none with this id.
+    pub fn restart_node(&self, id: i32) -> bool {
+        let known = lock(&self.shared.cluster).node(id).is_some();
+        let mut alive = lock(&self.shared.alive);
+        if !known || alive.contains_key(&id) {
+            return false;
+        }
+        alive.insert(id, self.shared.stop.child_token());
+        drop(alive);
+        self.shared.with(|cluster, _| cluster.node_returned(id));
+        true
     }
 
     /// Changes the weather, for what is sent from now on.
@@ -218,6 +244,8 @@ async fn keep_time(shared: Arc<Shared>) {
     loop {
         let until = lock(&shared.cluster).poll_timeout();
         tokio::select! {
+            // In order, not by chance: a seed shall tell the same story again.
+            biased;
             () = shared.stop.cancelled() => return,
             () = shared.rewind.notified() => {}
             () = tokio::time::sleep_until(until.into()) => shared.with(|cluster, now| cluster.tick(now)),
@@ -225,13 +253,13 @@ async fn keep_time(shared: Arc<Shared>) {
     }
 }
 
-async fn serve(shared: Arc<Shared>, node: i32, stream: DuplexStream) {
+async fn serve(shared: Arc<Shared>, node: i32, stream: DuplexStream, stop: CancellationToken) {
     let id = shared.next_connection.fetch_add(1, Ordering::Relaxed);
     let woken = Arc::new(Notify::new());
     lock(&shared.connections).insert(id, woken.clone());
-    let stop = shared.stop.clone();
     let mut connection = Connection { shared: shared.clone(), node, id, woken, stream };
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         ended = connection.run() => tracing::debug!(node, connection = id, ?ended, "simulated connection ended"),
     }
@@ -294,6 +322,7 @@ impl Connection {
                 }
                 Outcome::Park { until } => {
                     tokio::select! {
+                        biased;
                         () = self.woken.notified() => {}
                         () = tokio::time::sleep_until(until.into()) => {}
                     }

@@ -65,3 +65,18 @@ async fn an_address_of_no_node_refuses() {
     let refused = simulation.connect("127.0.0.1:9093".parse().unwrap()).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_node_ends_its_connections_and_refuses_until_it_is_back() {
+    let (simulation, mut stream) = ask(Weather::fair()).await;
+    stream.read_u32().await.unwrap();
+    assert!(simulation.kill_node(1) && !simulation.kill_node(1));
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    let address = "127.0.0.1:9093".parse().unwrap();
+    assert_eq!(simulation.connect(address).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(simulation.restart_node(1) && !simulation.restart_node(1) && !simulation.restart_node(9));
+    let mut stream = simulation.connect(address).unwrap();
+    stream.write_all(&REQUEST).await.unwrap();
+    stream.read_u32().await.unwrap();
+}

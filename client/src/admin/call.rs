@@ -276,10 +276,14 @@ impl Admin {
         F: Future<Output = Result<Round<K, V>>>,
     {
         let mut results: Vec<(K, Result<V>)> = Vec::new();
-        let mut by_node: HashMap<Node, Vec<K>> = HashMap::new();
+        // In the order of the items: simulations shall be repeatable.
+        let mut by_node: Vec<(Node, Vec<K>)> = Vec::new();
         for item in items {
             match self.node(&target_of(&item), deadline).await {
-                Ok(node) => by_node.entry(node).or_default().push(item),
+                Ok(node) => match by_node.iter_mut().find(|(known, _)| *known == node) {
+                    Some((_, items)) => items.push(item),
+                    None => by_node.push((node, vec![item])),
+                },
                 Err(error) => results.push((item, Err(error))),
             }
         }

@@ -88,7 +88,9 @@ impl Admin {
         deadline: Instant,
     ) -> PerItem<TopicPartition, ListedOffset> {
         let attempt = |node, partitions| self.list_offsets_at(node, partitions, specs, isolation_level);
-        let partitions = specs.keys().cloned().collect();
+        let mut partitions: Vec<_> = specs.keys().cloned().collect();
+        // The order of a hash map is another one each time; simulations shall be repeatable.
+        partitions.sort();
         self.round(ApiKey::ListOffsets, partitions, &leader_of, &attempt, deadline).await.0.into_iter().collect()
     }
 

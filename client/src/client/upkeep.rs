@@ -24,11 +24,13 @@ pub(super) async fn run(inner: Arc<Inner>) {
     let mut asked = 0;
     loop {
         tokio::select! {
+            biased;
             () = inner.closed.cancelled() => return,
             () = inner.refresh_due(asked, &mut rng) => {}
         }
         asked = lock(&inner.wanted).len();
         let refreshed = tokio::select! {
+            biased;
             () = inner.closed.cancelled() => return,
             refreshed = inner.refresh_once() => refreshed,
         };
@@ -195,6 +197,7 @@ impl Inner {
         };
         if !failing && !self.changes.borrow().is_unsettled() {
             tokio::select! {
+                biased;
                 () = self.refresh.notified() => {}
                 () = pause(self.config.metadata_max_age) => return,
             }
@@ -202,6 +205,7 @@ impl Inner {
         let Some(not_before) = not_before else { return };
         while lock(&self.wanted).len() == asked || failing {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(not_before.into()) => return,
                 () = self.refresh.notified() => {}
             }

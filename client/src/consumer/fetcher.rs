@@ -66,6 +66,8 @@ impl Fetcher {
         loop {
             let look_again = self.pass(clock::now());
             tokio::select! {
+                // In order, not by chance: after each of them everything is looked at, and simulations are repeatable.
+                biased;
                 () = shared.stop.cancelled() => return self.close().await,
                 () = shared.wake.notified() => {}
                 Some(done) = self.tasks.next(), if !self.tasks.is_empty() => self.take_in(done),

@@ -1,7 +1,7 @@
 //! The connections of a client, one per broker and lane, opened when first used.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,11 +36,11 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct State {
-    slots: HashMap<(BrokerId, Lane), Slot>,
-    peers: HashMap<BrokerId, Peer>,
+    slots: BTreeMap<(BrokerId, Lane), Slot>,
+    peers: BTreeMap<BrokerId, Peer>,
     cluster_id: Option<String>,
     /// They outlive the brokers that they are about.
-    counters: HashMap<BrokerId, Arc<Counters>>,
+    counters: BTreeMap<BrokerId, Arc<Counters>>,
     closed: bool,
 }
 
@@ -161,7 +161,7 @@ impl Pool {
     pub(crate) fn rebootstrap(&self) {
         let mut state = self.lock();
         state.cluster_id = None;
-        for (_, slot) in state.slots.drain() {
+        for (_, slot) in std::mem::take(&mut state.slots) {
             if let Some(connection) = slot.connection {
                 connection.close("the client begins again with its bootstrap servers (metadata.recovery.strategy)");
             }

@@ -76,6 +76,8 @@ impl Sender {
         loop {
             let next = self.pass(clock::now());
             tokio::select! {
+                // In order, not by chance: after each of them everything is looked at, and simulations are repeatable.
+                biased;
                 () = shared.stop.cancelled() => break,
                 () = shared.wake.notified() => {}
                 Some(done) = self.tasks.next(), if !self.tasks.is_empty() => self.take_in(done),
