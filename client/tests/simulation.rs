@@ -191,6 +191,17 @@ fn a_seed_tells_the_same_story_again() {
     }
 }
 
+/// Stalls of two requests take longer than `max.block.ms`: then the same is asked for again.
+async fn again<T, F: Future<Output = ottla_client::Result<T>>>(ask: impl Fn() -> F) -> T {
+    loop {
+        match ask().await {
+            Ok(done) => return done,
+            Err(Error::Timeout { .. }) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
 async fn produce(seed: u64) -> Told {
     let mut world = World::new(seed).await;
     let mut config = ProducerConfig::default();
@@ -200,10 +211,8 @@ async fn produce(seed: u64) -> Told {
     for value in 0..120u64 {
         world.disturb();
         let partition = world.rng.i32(0..PARTITIONS);
-        let delivery = producer
-            .send(ProducerRecord::new("t").partition(partition).value(value.to_string().as_str()))
-            .await
-            .unwrap();
+        let text = value.to_string();
+        let delivery = again(|| producer.send(ProducerRecord::new("t").partition(partition).value(&text))).await;
         waiting.push((value, partition, delivery));
         if world.rng.u32(0..4) == 0 {
             tokio::time::sleep(Duration::from_millis(world.rng.u64(0..50))).await;
@@ -225,7 +234,7 @@ async fn transact(seed: u64) -> Told {
     // Stalls of the weather shall not make the coordinator give a transaction up.
     config.transaction_timeout = Duration::from_secs(600);
     let producer = TransactionalProducer::new(&world.client, config).unwrap();
-    producer.init().await.unwrap();
+    again(|| producer.init()).await;
     let mut value = 0;
     for number in 0..12 {
         world.disturb();
@@ -235,20 +244,15 @@ async fn transact(seed: u64) -> Told {
         for _ in 0..world.rng.u32(1..8) {
             let partition = world.rng.i32(0..PARTITIONS);
             let record = value.to_string();
-            let delivery =
-                producer.send(ProducerRecord::new("t").partition(partition).value(record.as_str())).await.unwrap();
+            let delivery = again(|| producer.send(ProducerRecord::new("t").partition(partition).value(&record))).await;
             waiting.push((value, partition, delivery));
             value += 1;
         }
         let commits = world.rng.u32(0..3) > 0;
-        // Stalls may take longer than max.block.ms: then the same end is asked for again.
-        loop {
-            match if commits { producer.commit_transaction().await } else { producer.abort_transaction().await } {
-                Ok(()) => break,
-                Err(Error::Timeout { .. }) => {}
-                Err(error) => panic!("the end of {name}: {error:?}"),
-            }
-        }
+        again(|| async {
+            if commits { producer.commit_transaction().await } else { producer.abort_transaction().await }
+        })
+        .await;
         for (value, partition, delivery) in waiting {
             let result = delivery.await;
             // Records of an aborted transaction may never have been sent.

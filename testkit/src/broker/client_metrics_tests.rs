@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "a test needs some instant to begin at")]
+
 use super::*;
 
 const ID: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1111_2222_3333_4444);
@@ -46,7 +48,7 @@ fn questions_and_pushes_before_their_time_are_throttled() {
     assert_eq!(metrics.push(at(2), push(id), asker("c")), Err(ErrorCode::ThrottlingQuotaExceeded));
     assert_eq!(metrics.push(at(1001), push(id), asker("c")), Ok(()));
     let last = Push { terminating: true, ..push(id) };
-    assert_eq!(metrics.push(at(1002), last.clone(), asker("c")), Ok(()), "the last may come early too");
+    assert_eq!(metrics.push(at(1002), last, asker("c")), Ok(()), "the last may come early too");
     assert_eq!(metrics.push(at(3000), push(id), asker("c")), Err(ErrorCode::InvalidRequest), "and was the last");
     assert_eq!(metrics.pushed.len(), 3);
 }
