@@ -48,11 +48,12 @@ fn message(data: &[u8], pick: fn(&common::Api) -> common::Message) {
         let theirs = back(ours.clone()).unwrap_or_else(|e| panic!("{} v{}: {e}", message.name, version.number));
         assert_eq!(ours, theirs, "{} v{}", message.name, version.number);
         // Theirs keeps tagged fields that it does not know, and ours drops them. It takes a struct for null unless its
-        // marker is 1; Java's and ours unless it is negative.
+        // marker is 1; Java's and ours unless it is negative. Of an unknown field with a number above `i32::MAX` it writes
+        // that there is one, and not the field: that is not a message.
         if !NULLABLE_STRUCTS.contains(&message.name)
             && let Ok(theirs) = back(whole)
+            && let Ok(dropped) = (message.recode)(theirs.into(), version)
         {
-            let dropped = (message.recode)(theirs.into(), version).expect("ours has read it before");
             assert_eq!(dropped.encoded, Ok(ours), "{} v{}", message.name, version.number);
         }
     });
