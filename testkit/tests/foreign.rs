@@ -218,3 +218,18 @@ fn program_says_in_a_line_what_is_wrong_with_its_options() {
         assert_eq!(refused(options), format!("ottla-broker: {reason}; --help lists the options\n"));
     }
 }
+
+#[tokio::test]
+async fn broker_says_how_long_a_sasl_session_lasts() {
+    for (lifetime, said) in [(None, "0"), (Some(10_000), "10000")] {
+        let builder = Broker::builder();
+        let builder = match lifetime {
+            Some(millis) => builder.sasl_session_lifetime(std::time::Duration::from_millis(millis)),
+            None => builder,
+        };
+        let broker = builder.start().await.unwrap();
+        let mut client = Client::connect(&broker.address(0).unwrap()).await;
+        let found = config(&mut client, BROKER, "0", "connections.max.reauth.ms").await;
+        assert_eq!(found, Some((said.to_owned(), 4)));
+    }
+}

@@ -138,6 +138,7 @@ impl ClusterConfig {
         vec![
             ("auto.create.topics.enable", BOOLEAN, self.auto_create_topics.to_string()),
             ("broker.id", INT, id.to_string()),
+            ("connections.max.reauth.ms", LONG, self.sasl.session_lifetime.unwrap_or_default().as_millis().to_string()),
             ("default.replication.factor", INT, self.default_replication.to_string()),
             ("message.max.bytes", INT, self.message_max_bytes.to_string()),
             ("min.insync.replicas", INT, self.min_insync_replicas.to_string()),
