@@ -68,7 +68,8 @@ pub struct ProducerConfig {
     /// `compression.type`. Default: none.
     pub compression: Compression,
     /// `compression.{gzip,lz4,zstd}.level`, of the codec that is chosen: gzip 1 to 9 or -1, lz4 1 to 17, zstd -131072 to 22.
-    /// Default: Kafka's default of the codec (-1, 9, 3).
+    /// Levels of lz4 are taken but have no effect: there is only the fast compressor that Kafka's client uses at level 9
+    /// ([`Compression::Lz4`]). Default: Kafka's default of the codec (-1, 9, 3).
     pub compression_level: Option<i32>,
     /// `partitioner.ignore.keys`: records with keys go anywhere too. Default: false.
     pub partitioner_ignore_keys: bool,

@@ -24,7 +24,9 @@ pub enum Compression {
     Gzip,
     /// Snappy in xerial's framing; no levels.
     Snappy,
-    /// LZ4 frames.
+    /// LZ4 frames. A level, 1 to 17, is taken but has no effect: `lz4_flex`, the codec without C, has only LZ4's fast
+    /// compressor. That is what Kafka's client uses at level 9, its default; at any other it uses the slower one of high
+    /// compression.
     Lz4,
     /// Zstandard; levels -131072 to 22, 3 is the default. Brokers from 2.1 on.
     Zstd,
@@ -126,15 +128,15 @@ pub fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<
         Compression::None if input.len() > limit => Err(RecordError::TooLarge { limit }),
         Compression::None => Ok(input.to_vec()),
         #[cfg(feature = "gzip")]
-        Compression::Gzip => read_capped(gzip::reader(input), input.len(), limit),
+        Compression::Gzip => read_capped(gzip::reader(input), input, limit),
         #[cfg(feature = "snappy")]
         Compression::Snappy => snappy::decompress(input, limit),
         #[cfg(feature = "lz4")]
-        Compression::Lz4 => read_capped(lz4::reader(input).ok_or(RecordError::Decompress)?, input.len(), limit),
+        Compression::Lz4 => lz4::decompress(input, limit),
         #[cfg(feature = "zstd")]
         Compression::Zstd => match zstd::decompress_whole(input, limit) {
             Some(out) => Ok(out),
-            None => read_capped(zstd::reader(input).map_err(|_| RecordError::Decompress)?, input.len(), limit),
+            None => read_capped(zstd::reader(input).map_err(|_| RecordError::Decompress)?, input, limit),
         },
         #[allow(unreachable_patterns, reason = "without all codecs")]
         other => Err(RecordError::Compression(other.code())),
@@ -142,14 +144,19 @@ pub fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<
 }
 
 /// Room for so much more than the input is made at once: records of text seldom compress better.
-#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
+#[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 const USUAL_RATIO: usize = 6;
 
+#[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+fn usual_room(input: &[u8], limit: usize) -> usize {
+    input.len().saturating_mul(USUAL_RATIO).min(limit)
+}
+
 /// Reads to the end, or to one byte past the limit: what a header claims of the size is not believed.
-#[cfg(any(feature = "gzip", feature = "lz4", feature = "zstd"))]
-fn read_capped(reader: impl std::io::Read, input: usize, limit: usize) -> Result<Vec<u8>, RecordError> {
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+fn read_capped(reader: impl std::io::Read, input: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
     use std::io::Read;
-    let mut out = Vec::with_capacity(input.saturating_mul(USUAL_RATIO).min(limit));
+    let mut out = Vec::with_capacity(usual_room(input, limit));
     let cap = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(cap).read_to_end(&mut out).map_err(|_| RecordError::Decompress)?;
     if out.len() > limit { Err(RecordError::TooLarge { limit }) } else { Ok(out) }

@@ -1,30 +1,35 @@
 //! Snappy, framed as Kafka's Java client does with xerial's `SnappyOutputStream`; raw snappy is read, too.
+use std::cell::RefCell;
+
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
+use super::usual_room;
 use crate::record::RecordError;
 
 /// The magic bytes, the version and the oldest version that can read it.
 const HEADER: [u8; 16] = *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
 const BLOCK: usize = 32 << 10;
 
+thread_local! {
+    /// The table of what was seen, and a block's place.
+    static COMPRESSOR: RefCell<Option<(Encoder, Vec<u8>)>> = const { RefCell::new(None) };
+}
+
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<(), snap::Error> {
     out.extend_from_slice(&HEADER);
-    let mut encoder = Encoder::new();
-    for block in input.chunks(BLOCK) {
-        let start = out.len();
-        out.resize(start + 4 + max_compress_len(block.len()), 0);
-        let (length, data) = out.split_at_mut(start + 4);
-        let n = encoder.compress(block, data)?;
-        if let Some(place) = length.last_chunk_mut::<4>() {
-            *place = (n as u32).to_be_bytes();
+    COMPRESSOR.with_borrow_mut(|slot| {
+        let (encoder, place) = slot.get_or_insert_with(|| (Encoder::new(), vec![0; max_compress_len(BLOCK)]));
+        for block in input.chunks(BLOCK) {
+            let n = encoder.compress(block, place)?;
+            out.extend_from_slice(&(n as u32).to_be_bytes());
+            out.extend_from_slice(place.get(..n).unwrap_or_default());
         }
-        out.truncate(start + 4 + n);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(usual_room(input, limit));
     let Some(mut rest) = input.strip_prefix(&HEADER[..8]).and_then(|after_magic| after_magic.get(8..)) else {
         append_block(input, limit, &mut out)?;
         return Ok(out);
