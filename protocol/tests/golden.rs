@@ -1,5 +1,6 @@
 //! Frames written out by hand from Kafka's protocol guide and message schemas, of every era of the protocol: what is
-//! read from them, and that the same bytes are written. Lengths in front of the frames are left out.
+//! read from them, and that the same bytes are written. Lengths in front of the frames are left out. Frames that real
+//! brokers and Java's clients have sent are in captured.rs.
 #[path = "common/hex.rs"]
 mod hex;
 

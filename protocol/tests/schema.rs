@@ -2,6 +2,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use common::Message;
@@ -130,10 +131,9 @@ fn every_message_is_as_the_schemas_say() {
             }
         }
     }
-    println!(
-        "{} APIs, {checked} messages (API × version × direction), {fields} fields checked, none skipped",
-        apis.len()
-    );
+    // Past what the test harness keeps to itself: this is to be seen.
+    let count = format!("{} APIs, {checked} messages (API × version × direction), {fields} fields checked", apis.len());
+    writeln!(std::io::stderr(), "{count}, none skipped").expect("standard error is open");
     wrong.dedup();
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
     let in_table: usize = TABLE.iter().map(|(_, min, max, _)| 2 * (max - min + 1) as usize).sum();
