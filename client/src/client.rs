@@ -3,8 +3,9 @@
 
 mod describe;
 mod upkeep;
+mod wanted;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
@@ -14,6 +15,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Request};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::wanted::WantedTopics;
 use crate::clock;
 use crate::config::ClientConfig;
 use crate::error::{Error, Remedy, Result};
@@ -47,8 +49,7 @@ struct Inner {
     config: Arc<ClientConfig>,
     pool: Pool,
     metadata: Mutex<Metadata>,
-    /// The topics to keep up to date, and whether asking for one may create it.
-    wanted: Mutex<BTreeMap<Arc<str>, bool>>,
+    wanted: Mutex<WantedTopics>,
     changes: watch::Sender<Arc<ClusterSnapshot>>,
     refresh: Notify,
     pace: Mutex<RefreshPace>,
@@ -152,6 +153,16 @@ impl Client {
         self.inner().changes.subscribe()
     }
 
+    /// The consumer that fetches on a lane belongs to a group.
+    pub(crate) fn name_consumer(&self, lane: Lane, group: &str, instance: Option<&str>) {
+        self.inner().pool.name_consumer(lane, group, instance);
+    }
+
+    /// The consumer that fetches on a lane is gone.
+    pub(crate) fn forget_consumer(&self, lane: Lane) {
+        self.inner().pool.forget_consumer(lane);
+    }
+
     /// Asks for a refresh and does not wait for it.
     pub(crate) fn refresh_metadata(&self) {
         self.inner().refresh.notify_one();
@@ -159,13 +170,13 @@ impl Client {
 
     /// Keeps `topic` up to date from now on.
     pub(crate) fn retain_topic(&self, topic: &str, may_create: bool) {
+        lock(&self.inner().wanted).retain(topic, may_create);
+    }
+
+    /// Keeps topics up to date that records are sent to, for `metadata.max.idle.ms` from now on.
+    pub(crate) fn use_topics<'a>(&self, topics: impl IntoIterator<Item = &'a str>) {
         let mut wanted = lock(&self.inner().wanted);
-        match wanted.get_mut(topic) {
-            Some(create) => *create |= may_create,
-            None => {
-                wanted.insert(topic.into(), may_create);
-            }
-        }
+        topics.into_iter().for_each(|topic| wanted.use_now(clock::now(), topic, true));
     }
 
     /// The topic `name`, as soon as it is known and every partition has had a leader named. Cancel safe.
@@ -179,7 +190,7 @@ impl Client {
 
     pub(crate) async fn await_topic(&self, name: &str, may_create: bool, deadline: Instant) -> Result<Topic> {
         let mut changes = self.cluster_changes();
-        self.retain_topic(name, may_create);
+        lock(&self.inner().wanted).use_now(clock::now(), name, may_create);
         let started = clock::now();
         let mut asked = false;
         loop {

@@ -21,7 +21,8 @@ pub enum DnsLookup {
     /// All of them, one after the other.
     #[default]
     UseAllDnsIps,
-    /// As before, and the bootstrap servers by their canonical names, which Kerberos needs behind an alias.
+    /// As before, and the bootstrap servers by the names that their addresses lead back to: TLS and Kerberos check those,
+    /// and not the alias that was given. The name service has to be trusted.
     ResolveCanonicalBootstrapServersOnly,
 }
 
@@ -33,7 +34,9 @@ pub struct ClientConfig {
     /// `bootstrap.servers`: the addresses (`host:port`) to find the cluster by. Required; each once. Two or three, so that
     /// one that is down does not matter.
     pub bootstrap_servers: Vec<String>,
-    /// `client.id`: who we are, for the brokers' logs and quotas; at most 32767 bytes. Default: empty.
+    /// `client.id`: who we are, for the brokers' logs and quotas; at most 32767 bytes. Default: empty, and then Kafka's
+    /// names: `producer-N`, `consumer-N` or with a group `consumer-{group}-{group.instance.id or N}`, and else
+    /// `adminclient-N`.
     pub client_id: String,
     /// `security.protocol`: what the listeners of the brokers speak. Default: PLAINTEXT.
     pub security_protocol: SecurityProtocol,
@@ -82,9 +85,9 @@ pub struct ClientConfig {
     /// short time is a load on the brokers. Default: 300 s.
     pub metadata_max_age: Duration,
     /// `metadata.max.idle.ms`: a topic that no record was sent to for so long is no longer kept up to date. At least 5 s.
-    /// Default: 300 s. Has no effect yet.
+    /// Default: 300 s. Found out when metadata is refreshed.
     pub metadata_max_idle: Duration,
-    /// `client.dns.lookup`: which addresses of a name are tried. Default: all. The other value has no effect yet.
+    /// `client.dns.lookup`: which addresses of a name are tried, and by which name. Default: all, by the name given.
     pub client_dns_lookup: DnsLookup,
     /// `bootstrap.resolve.timeout.ms`: how long [`Client::connect`](crate::Client::connect) goes on while no bootstrap server
     /// can be found, as where names are known only once brokers run (KIP-909). Default: 0,

@@ -218,6 +218,15 @@ impl Metadata {
         self.publish(next)
     }
 
+    /// Nobody uses these topics any more.
+    pub(crate) fn forget(&mut self, topics: &[Arc<str>]) -> Arc<ClusterSnapshot> {
+        let mut next = ClusterSnapshot { generation: self.current.generation + 1, ..(*self.current).clone() };
+        next.topics.retain(|name, _| !topics.contains(name));
+        next.names.retain(|_, name| !topics.contains(name));
+        self.current = Arc::new(next);
+        self.current()
+    }
+
     /// The brokers are gone: the cluster may be another one, or elsewhere. Topic ids and epochs stay, so that an older
     /// answer is still found out.
     pub(crate) fn rebootstrap(&mut self) -> Arc<ClusterSnapshot> {

@@ -184,6 +184,8 @@ fn settings_without_a_default_are_read_and_secrets_are_not_shown() {
         ("ssl.keystore.location", "/me.pem"),
         ("ssl.keystore.certificate.chain", "-----BEGIN CERTIFICATE-----"),
         ("ssl.keystore.key", "hunter2"),
+        ("ssl.key.password", "hunter2"),
+        ("sasl.kerberos.service.name", "kafka"),
         ("sasl.mechanism", "SCRAM-SHA-512"),
         ("sasl.jaas.config", "ScramLoginModule required username=\"alice\" password=\"hunter2\";"),
     ] {
@@ -191,11 +193,22 @@ fn settings_without_a_default_are_read_and_secrets_are_not_shown() {
         assert_ne!(config, format!("{:?}", ClientConfig::new("a:1")), "{key}");
         assert!(!config.contains("hunter2"), "{config}");
     }
-    for key in ["sasl.jaas.config", "ssl.key.password", "ssl.keystore.password"] {
+    for key in ["sasl.jaas.config", "ssl.truststore.password", "ssl.keystore.password"] {
         let text = client(key, "hunter2").unwrap_err().to_string();
         assert!(text.starts_with(key) && !text.contains("hunter2"), "{text}");
     }
-    assert!(client("sasl.mechanism", "GSSAPI").unwrap_err().to_string().contains("SCRAM-SHA-256"));
+}
+
+#[test]
+fn kerberos_is_read_where_it_can_be_and_says_what_to_do_where_it_cannot() {
+    let text = client("sasl.mechanism", "GSSAPI").unwrap_err().to_string();
+    for part in ["sasl.mechanism = \"GSSAPI\"", "not built in", "SCRAM-SHA-256", "SaslMechanism::Custom"] {
+        assert!(text.contains(part), "{part} in: {text}");
+    }
+    for bad in ["", "kafka/host", "kafka@REALM", "a b"] {
+        let text = client("sasl.kerberos.service.name", bad).unwrap_err().to_string();
+        assert!(text.contains("kafka of kafka/host@REALM"), "{bad:?}: {text}");
+    }
 }
 
 fn refused<'a>(lines: impl IntoIterator<Item = (&'a str, &'a str)> + Clone, producer: bool) -> Option<String> {

@@ -119,7 +119,7 @@ async fn pem_files_serve_as_well_as_texts() {
         ("nothing", "there is no private key in PEM format in it"),
         (
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
-            "openssl pkcs8 decrypts it",
+            "its password is needed",
         ),
     ] {
         std::fs::write(&keystore, content).unwrap();
@@ -268,4 +268,22 @@ async fn a_delegation_token_logs_its_owner_in_and_makes_no_other_token() {
     writes(&by_token, 10).await;
     let refused = Admin::new(&by_token).create_delegation_token(&[], None, None).await.unwrap_err();
     assert!(refused.to_string().contains("DELEGATION_TOKEN_REQUEST_NOT_ALLOWED"), "{refused}");
+}
+
+/// The key was encrypted by OpenSSL; the certificates live for a hundred years.
+#[tokio::test]
+async fn an_encrypted_private_key_serves_with_its_password_and_a_wrong_one_is_named() {
+    let authority = CertificateAuthority::new("Test CA").unwrap();
+    let server = authority.server(&["127.0.0.1"]).unwrap();
+    let clients = include_str!("../testdata/tls/ca.pem");
+    let broker = Broker::builder().topic("t", 1).tls(server.chain(), server.key()).tls_client_authorities(clients);
+    let broker = broker.start().await.unwrap();
+    let mut config = trusting(&broker, &authority);
+    config.tls.ssl_keystore_certificate_chain = Some(include_str!("../testdata/tls/alice_chain.pem").to_owned());
+    config.tls.ssl_keystore_key = Some(include_str!("../testdata/tls/alice_key_aes.pem").into());
+    config.tls.ssl_key_password = Some("correct horse".into());
+    writes(&Client::connect(config.clone()).await.unwrap(), 10).await;
+    config.tls.ssl_key_password = Some("battery staple".into());
+    let error = refusal(config).await;
+    assert!(error.contains("ssl.key.password") && !error.contains("battery staple"), "{error}");
 }

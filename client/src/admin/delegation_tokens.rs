@@ -5,17 +5,19 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_protocol::ApiKey;
 use ottla_protocol::messages::create_delegation_token::{CreatableRenewers, CreateDelegationTokenRequest};
 use ottla_protocol::messages::describe_delegation_token::{
     DescribeDelegationTokenOwner, DescribeDelegationTokenRequest,
 };
 use ottla_protocol::messages::expire_delegation_token::ExpireDelegationTokenRequest;
 use ottla_protocol::messages::renew_delegation_token::RenewDelegationTokenRequest;
+use ottla_protocol::{ApiKey, Segments};
+use zeroize::Zeroizing;
 
 use super::Admin;
 use super::call::{Target, outcome, wire_millis};
 use crate::error::{Error, Result};
+use crate::network::authenticate::wipe;
 
 /// A token. It logs in with SCRAM as the user `token_id` with its secret as the password. `Debug` does not show the
 /// secret.
@@ -34,7 +36,7 @@ pub struct DelegationToken {
     pub expires_at: i64,
     /// When it ends for good.
     pub max_lifetime_at: i64,
-    hmac: Bytes,
+    hmac: Zeroizing<Vec<u8>>,
 }
 
 impl DelegationToken {
@@ -113,7 +115,7 @@ impl Admin {
                 issued_at: response.issue_timestamp_ms,
                 expires_at: response.expiry_timestamp_ms,
                 max_lifetime_at: response.max_timestamp_ms,
-                hmac: response.hmac,
+                hmac: secret(response.hmac),
             })
         })
         .await
@@ -175,13 +177,20 @@ impl Admin {
                     issued_at: token.issue_timestamp,
                     expires_at: token.expiry_timestamp,
                     max_lifetime_at: token.max_timestamp,
-                    hmac: token.hmac,
+                    hmac: secret(token.hmac),
                 }
             });
             Ok(tokens.collect())
         })
         .await
     }
+}
+
+/// A copy that is overwritten when it goes; the answer that it came in is overwritten now, where nobody else holds it.
+fn secret(hmac: Bytes) -> Zeroizing<Vec<u8>> {
+    let copy = Zeroizing::new(hmac.to_vec());
+    wipe(Segments(vec![hmac]));
+    copy
 }
 
 /// The type and the name of `User:alice`.
@@ -205,7 +214,7 @@ mod tests {
             issued_at: 0,
             expires_at: 0,
             max_lifetime_at: 0,
-            hmac: Bytes::from_static(b"hunter2"),
+            hmac: Zeroizing::new(b"hunter2".to_vec()),
         };
         let text = format!("{token:?}");
         assert!(text.contains("User:alice") && !text.contains("hunter2") && !text.contains("hmac"), "{text}");

@@ -10,6 +10,7 @@ use ottla_protocol::messages::alter_user_scram_credentials::{
 use ottla_protocol::messages::describe_user_scram_credentials::{DescribeUserScramCredentialsRequest, UserName};
 use ottla_protocol::{ApiKey, ErrorCode};
 use sha2::{Sha256, Sha512};
+use zeroize::Zeroizing;
 
 use super::call::{Target, outcome};
 use super::{Admin, PerItem, owned};
@@ -109,7 +110,7 @@ impl Admin {
         let mut salt = [0; 32];
         salt[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
         salt[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        let salted_password = salted(mechanism, password.as_bytes(), &salt, iterations);
+        let salted_password = Bytes::from_owner(salted(mechanism, password.as_bytes(), &salt, iterations));
         let upsertion = ScramCredentialUpsertion {
             name: user.to_owned(),
             mechanism: mechanism as i8,
@@ -150,15 +151,13 @@ fn of_user(user: &str) -> String {
 }
 
 /// `Hi` of RFC 5802, as `ScramFormatter.java` has it: the password's bytes are taken as they are.
-fn salted(mechanism: ScramMechanism, password: &[u8], salt: &[u8], iterations: u32) -> Bytes {
+fn salted(mechanism: ScramMechanism, password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {
+    let mut salted = Zeroizing::new(vec![0; if mechanism == ScramMechanism::Sha256 { 32 } else { 64 }]);
     match mechanism {
-        ScramMechanism::Sha256 => {
-            Bytes::copy_from_slice(&pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password, salt, iterations))
-        }
-        ScramMechanism::Sha512 => {
-            Bytes::copy_from_slice(&pbkdf2::pbkdf2_hmac_array::<Sha512, 64>(password, salt, iterations))
-        }
+        ScramMechanism::Sha256 => pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut salted),
+        ScramMechanism::Sha512 => pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut salted),
     }
+    salted
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
             () = inner.closed.cancelled() => return,
             () = inner.refresh_due(asked, &mut rng) => {}
         }
+        inner.forget_idle_topics();
         asked = lock(&inner.wanted).len();
         let refreshed = tokio::select! {
             biased;
@@ -151,12 +152,21 @@ impl Inner {
         }
     }
 
+    /// Topics that no record was sent to for `metadata.max.idle.ms` are forgotten, unless somebody watches all.
+    fn forget_idle_topics(&self) {
+        let idle = lock(&self.wanted).take_idle(clock::now(), self.config.metadata_max_idle);
+        if !idle.is_empty() && self.want_all.load(Ordering::Relaxed) == 0 {
+            let snapshot = lock(&self.metadata).forget(&idle);
+            self.changes.send_replace(snapshot);
+        }
+    }
+
     /// All topics, when somebody watches them and none has to be created; else those that are wanted.
     fn metadata_request(&self, version: i16) -> (Asked, MetadataRequest) {
         let wanted = lock(&self.wanted);
         let current = self.changes.borrow();
         let unknown = |name: &str| current.topic(name).is_none_or(|t| t.error.is_some());
-        let create = wanted.iter().any(|(name, create)| *create && unknown(name));
+        let create = wanted.creatable().any(|name| unknown(name));
         if !create && self.want_all.load(Ordering::Relaxed) > 0 {
             // Version 0 has no null: an empty list is all topics there.
             let topics = (version == 0).then(Vec::new);
@@ -166,7 +176,7 @@ impl Inner {
             );
         }
         let topics =
-            wanted.keys().map(|name| MetadataRequestTopic { name: Some(name.to_string()), ..Default::default() });
+            wanted.names().map(|name| MetadataRequestTopic { name: Some(name.to_string()), ..Default::default() });
         let allow_auto_topic_creation = create || version < 4;
         let request =
             MetadataRequest { topics: Some(topics.collect()), allow_auto_topic_creation, ..Default::default() };

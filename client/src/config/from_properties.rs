@@ -72,6 +72,7 @@ pub(crate) const CLIENT_SETTINGS: Known = Known {
         "ssl.endpoint.identification.algorithm",
         "sasl.mechanism",
         "sasl.jaas.config",
+        "sasl.kerberos.service.name",
         "sasl.login.refresh.window.factor",
         "sasl.login.refresh.window.jitter",
         "sasl.login.refresh.min.period.seconds",

@@ -58,6 +58,9 @@ pub struct SaslConfig {
     pub password: Secret,
     /// `tokenauth=true` of Kafka's `ScramLoginModule`: the user and password are those of a delegation token.
     pub tokenauth: bool,
+    /// `sasl.kerberos.service.name`: the first part of the brokers' principals, such as `kafka`. Nothing of Ottla reads it so
+    /// far: it is for a GSSAPI mechanism of your own ([`SaslMechanism::Custom`]). Default: none.
+    pub kerberos_service_name: Option<String>,
     /// For OAUTHBEARER: where tokens come from.
     pub token_provider: Option<Arc<dyn TokenProvider>>,
     /// `sasl.login.refresh.window.factor`: the part of a token's life after which a new one is fetched. Default: 0.8.
@@ -82,6 +85,7 @@ impl Default for SaslConfig {
             username: String::new(),
             password: Secret::default(),
             tokenauth: false,
+            kerberos_service_name: None,
             token_provider: None,
             login_refresh_window_factor: 0.8,
             login_refresh_window_jitter: 0.05,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{ClientConfig, SaslMechanism, SecurityProtocol, TlsVersion};
 use crate::error::{Error, Result};
 use crate::properties::Property;
+use crate::secret::Secret;
 
 impl ClientConfig {
     /// Whether the key is one of these.
@@ -35,8 +36,9 @@ impl ClientConfig {
             "ssl.keystore.location" => tls.ssl_keystore_location = Some(PathBuf::from(property.value)),
             "ssl.keystore.certificate.chain" => tls.ssl_keystore_certificate_chain = Some(property.text()),
             "ssl.keystore.key" => tls.ssl_keystore_key = Some(property.value.into()),
-            "ssl.key.password" | "ssl.keystore.password" | "ssl.truststore.password" => {
-                let range = "it must be left out: PEM files are read, and private keys that are not encrypted";
+            "ssl.key.password" => tls.ssl_key_password = Some(property.value.into()),
+            "ssl.keystore.password" | "ssl.truststore.password" => {
+                let range = "it must be left out: PEM files have none, and that of the private key is ssl.key.password";
                 return Err(Error::config(property.key, HIDDEN, range));
             }
             "ssl.enabled.protocols" => tls.ssl_enabled_protocols = versions(property)?,
@@ -53,6 +55,7 @@ impl ClientConfig {
     fn set_sasl(&mut self, property: Property<'_>) -> Result<bool> {
         let sasl = &mut self.sasl;
         match property.key {
+            "sasl.mechanism" if property.value == "GSSAPI" => return Err(property.invalid(NO_KERBEROS)),
             "sasl.mechanism" => {
                 let mechanism: Result<SaslMechanism, String> = property.value.parse();
                 let range = "it must be one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER";
@@ -60,8 +63,9 @@ impl ClientConfig {
             }
             "sasl.jaas.config" => {
                 let Jaas { username, password, tokenauth } = jaas(property)?;
-                (sasl.username, sasl.password, sasl.tokenauth) = (username, password.into(), tokenauth);
+                (sasl.username, sasl.password, sasl.tokenauth) = (username, password, tokenauth);
             }
+            "sasl.kerberos.service.name" => sasl.kerberos_service_name = Some(property.text()),
             "sasl.login.refresh.window.factor" => sasl.login_refresh_window_factor = fraction(property, 0.5, 1.0)?,
             "sasl.login.refresh.window.jitter" => sasl.login_refresh_window_jitter = fraction(property, 0.0, 0.25)?,
             "sasl.login.refresh.min.period.seconds" => {
@@ -79,6 +83,12 @@ impl ClientConfig {
 
     pub(super) fn check_sasl(&self) -> Result<()> {
         let sasl = &self.sasl;
+        let is_name =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b'@');
+        if let Some(name) = sasl.kerberos_service_name.as_ref().filter(|name| !is_name(name)) {
+            let range = "it must be the first part of the brokers' principals, as kafka of kafka/host@REALM";
+            return Err(Error::config("sasl.kerberos.service.name", name, range));
+        }
         for (key, value, least, most) in [
             ("sasl.login.refresh.window.factor", sasl.login_refresh_window_factor, 0.5, 1.0),
             ("sasl.login.refresh.window.jitter", sasl.login_refresh_window_jitter, 0.0, 0.25),
@@ -92,6 +102,9 @@ impl ClientConfig {
 }
 
 const HIDDEN: &str = "…";
+
+const NO_KERBEROS: &str = "Kerberos is not built in: use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, or plug a \
+                           mechanism of your own in (SaslMechanism::Custom, in code)";
 
 fn fraction(property: Property<'_>, least: f64, most: f64) -> Result<f64> {
     let number = property.value.parse().ok().filter(|number| (least..=most).contains(number));
@@ -113,7 +126,7 @@ fn versions(property: Property<'_>) -> Result<Vec<TlsVersion>> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Jaas {
     username: String,
-    password: String,
+    password: Secret,
     tokenauth: bool,
 }
 
@@ -131,13 +144,13 @@ fn jaas(property: Property<'_>) -> Result<Jaas> {
             Some(quoted) => unquote(quoted).ok_or_else(bad)?,
             None => {
                 let end = value.find(char::is_whitespace).unwrap_or(value.len());
-                (value[..end].to_owned(), &value[end..])
+                (value[..end].into(), &value[end..])
             }
         };
         match key.trim() {
-            "username" => jaas.username = value,
+            "username" => value.reveal().clone_into(&mut jaas.username),
             "password" => jaas.password = value,
-            "tokenauth" => jaas.tokenauth = value.eq_ignore_ascii_case("true"),
+            "tokenauth" => jaas.tokenauth = value.reveal().eq_ignore_ascii_case("true"),
             _ => {}
         }
         rest = after.trim_start();
@@ -146,12 +159,13 @@ fn jaas(property: Property<'_>) -> Result<Jaas> {
 }
 
 /// The text up to the closing quotation mark, and what comes after it. A backslash takes the next character as it is.
-fn unquote(text: &str) -> Option<(String, &str)> {
-    let mut unquoted = String::new();
+fn unquote(text: &str) -> Option<(Secret, &str)> {
+    // Sized beforehand, so that no part of it stays behind in memory that was grown out of.
+    let mut unquoted = String::with_capacity(text.len());
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
         match character {
-            '"' => return Some((unquoted, &text[at + 1..])),
+            '"' => return Some((unquoted.into(), &text[at + 1..])),
             '\\' => unquoted.push(characters.next()?.1),
             other => unquoted.push(other),
         }
@@ -173,7 +187,7 @@ mod tests {
         let expected = Jaas { username: "al ice".into(), password: r#"a"b\=;c"#.into(), tokenauth: true };
         assert_eq!(read(line).unwrap(), expected);
         let plain = read("PlainLoginModule required\n  username=alice\n  other=1\n  password=p ;").unwrap();
-        assert_eq!((plain.username.as_str(), plain.password.as_str(), plain.tokenauth), ("alice", "p", false));
+        assert_eq!((plain.username.as_str(), plain.password.reveal(), plain.tokenauth), ("alice", "p", false));
         assert_eq!(read("Module required;").unwrap(), Jaas::default());
     }
 

@@ -76,8 +76,11 @@ pub struct TlsConfig {
     pub ssl_keystore_location: Option<PathBuf>,
     /// `ssl.keystore.certificate.chain`: our certificate chain, as PEM text.
     pub ssl_keystore_certificate_chain: Option<String>,
-    /// `ssl.keystore.key`: its private key, as PEM text (PKCS#8, PKCS#1 or SEC1; not encrypted).
+    /// `ssl.keystore.key`: its private key, as PEM text (PKCS#8, PKCS#1 or SEC1).
     pub ssl_keystore_key: Option<Secret>,
+    /// `ssl.key.password`: the password of the private key, which is an `ENCRYPTED PRIVATE KEY` then (PKCS#8 with PBES2: AES,
+    /// and PBKDF2 or scrypt). Default: none, and the key is not encrypted.
+    pub ssl_key_password: Option<Secret>,
     /// `ssl.enabled.protocols`. Default: 1.2 and 1.3.
     pub ssl_enabled_protocols: Vec<TlsVersion>,
     endpoint_identification: bool,
@@ -91,6 +94,7 @@ impl Default for TlsConfig {
             ssl_keystore_location: None,
             ssl_keystore_certificate_chain: None,
             ssl_keystore_key: None,
+            ssl_key_password: None,
             ssl_enabled_protocols: vec![TlsVersion::Tls12, TlsVersion::Tls13],
             endpoint_identification: true,
         }

@@ -292,6 +292,7 @@ impl Fetcher {
         };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, answered).await;
         replies.iter().for_each(|(connection, _)| connection.close("the consumer was closed"));
+        client.forget_consumer(lane);
     }
 
     fn take_offsets(&self, asked: &[(TopicPartition, u64)], found: &PerItem<TopicPartition, ListedOffset>) {

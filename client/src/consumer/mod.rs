@@ -37,7 +37,7 @@ pub use record::{ConsumerRecords, PartitionRecords, RecordsOf};
 pub use subscription::StartOffset;
 
 /// Each consumer fetches over connections of its own.
-static CONSUMERS: AtomicU32 = AtomicU32::new(0);
+static CONSUMERS: AtomicU32 = AtomicU32::new(1);
 
 /// Reads the partitions it is told to. Records are fetched ahead of `poll`, and borrowed from what the broker sent.
 ///
@@ -103,6 +103,10 @@ impl Consumer {
         warn(&config.warnings(client.config()));
         let settings = (config.auto_offset_reset, config.isolation_level, config.prefetch_memory_bytes);
         let state = SubscriptionState::new(settings, client.config().retry(), fastrand::Rng::new());
+        let lane = Lane::Fetch(CONSUMERS.fetch_add(1, Ordering::Relaxed));
+        if let Some(group) = &config.group_id {
+            client.name_consumer(lane, group, config.group_instance_id.as_deref());
+        }
         let shared = Arc::new(Shared {
             client: client.clone(),
             config,
@@ -111,7 +115,7 @@ impl Consumer {
             ready: Notify::new(),
             stop: CancellationToken::new(),
             yields: AtomicBool::new(false),
-            lane: Lane::Fetch(CONSUMERS.fetch_add(1, Ordering::Relaxed)),
+            lane,
             polling: tokio::sync::Mutex::default(),
         });
         tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());

@@ -25,6 +25,12 @@ pub trait Dial: Debug + Send + Sync {
     /// when a connection was lost.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
 
+    /// The name that an address leads back to, for `client.dns.lookup=resolve_canonical_bootstrap_servers_only`. Default:
+    /// the address in words, which is what a name service says of an address it does not know.
+    fn canonical_name(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<String>> {
+        std::future::ready(Ok(address.ip().to_string())).boxed()
+    }
+
     /// A stream to one of them.
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
 }
@@ -40,6 +46,12 @@ pub(crate) struct Tcp {
 impl Dial for Tcp {
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
         async move { tokio::net::lookup_host((host, port)).await.map(Iterator::collect) }.boxed()
+    }
+
+    fn canonical_name(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<String>> {
+        // The system's resolver blocks.
+        let looking_up = tokio::task::spawn_blocking(move || dns_lookup::lookup_addr(&address.ip()));
+        async move { Ok(looking_up.await.map_err(io::Error::other)??) }.boxed()
     }
 
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>> {
@@ -85,4 +97,15 @@ pub(crate) async fn secure(tls: &Tls, stream: Box<dyn Stream>, host: &str) -> Re
 #[cfg(not(feature = "tls"))]
 pub(crate) async fn secure(tls: &Tls, _stream: Box<dyn Stream>, _host: &str) -> Result<Box<dyn Stream>, String> {
     match *tls {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_leads_back_to_its_name() {
+        let dial = Tcp { send_buffer: None, receive_buffer: None };
+        assert!(dial.canonical_name(SocketAddr::from(([127, 0, 0, 1], 9092))).await.unwrap().starts_with("localhost"));
+    }
 }

@@ -9,8 +9,11 @@ mod foreign;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
 pub(crate) mod login;
+mod names;
 pub(crate) mod open;
 pub(crate) mod pool;
+#[cfg(feature = "tls")]
+mod private_key;
 #[cfg(test)]
 mod rules_tests;
 pub(crate) mod sasl;

@@ -25,7 +25,6 @@ const MAX_HANDSHAKE_FRAME: usize = 1 << 20;
 /// What all connections are opened with.
 #[derive(Debug)]
 pub(crate) struct Opener {
-    client_id: String,
     dial: Arc<dyn Dial>,
     tls: Option<Tls>,
     login: Option<Login>,
@@ -35,6 +34,7 @@ pub(crate) struct Opener {
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) host: &'a str,
+    pub(crate) client_id: &'a str,
     pub(crate) address: SocketAddr,
     /// The version of ApiVersions it answered to before, if not to the newest.
     pub(crate) remembered: Option<i16>,
@@ -67,7 +67,6 @@ impl Opener {
         let tcp =
             || Arc::new(Tcp { send_buffer: config.send_buffer_bytes, receive_buffer: config.receive_buffer_bytes });
         Ok(Self {
-            client_id: config.client_id.clone(),
             dial: config.dial.clone().unwrap_or_else(|| tcp()),
             tls: protocol.has_tls().then(|| Tls::new(&config.tls)).transpose()?,
             login: protocol.has_sasl().then(|| Login::new(&config.sasl)).transpose()?,
@@ -86,9 +85,21 @@ impl Opener {
         }
     }
 
+    /// The name that an address leads back to, or the address itself.
+    pub(crate) async fn canonical_name(&self, address: SocketAddr) -> String {
+        match self.dial.canonical_name(address).await {
+            Ok(name) if !name.is_empty() => name,
+            Ok(_) => address.ip().to_string(),
+            Err(error) => {
+                tracing::warn!(%address, %error, "the address has no canonical name (client.dns.lookup)");
+                address.ip().to_string()
+            }
+        }
+    }
+
     /// Opens a connection. `phase` says how far it came, for when this future is dropped.
     pub(crate) async fn open(&self, target: Target<'_>, phase: &mut &'static str) -> Result<Opened, NotOpened> {
-        let mut ask = AskVersions::new(target.remembered, self.client_id.clone(), target.identity.clone());
+        let mut ask = AskVersions::new(target.remembered, target.client_id.to_owned(), target.identity.clone());
         let (mut stream, versions, asked_with) = loop {
             let mut stream = self.stream(&target, phase).await.map_err(NotOpened::Connect)?;
             *phase = "asking for its versions";
@@ -109,9 +120,9 @@ impl Opener {
             return Ok(Opened { stream, versions, asked_with, session_lifetime: None });
         };
         *phase = "authenticating";
-        let session_lifetime = self.authenticate(&mut stream, login, target.host, &versions).await?;
+        let session_lifetime = self.authenticate(&mut stream, login, &target, &versions).await?;
         *phase = "asking for its versions";
-        let ask = AskVersions::new(Some(asked_with), self.client_id.clone(), target.identity.clone());
+        let ask = AskVersions::new(Some(asked_with), target.client_id.to_owned(), target.identity.clone());
         match ask_versions(&mut stream, ask, target.host).await? {
             Asked::Ready(versions, asked_with) => Ok(Opened { stream, versions, asked_with, session_lifetime }),
             Asked::Closed(_) => Err(NotOpened::Connect("it hung up right after the authentication".to_owned())),
@@ -131,11 +142,12 @@ impl Opener {
         &self,
         stream: &mut Box<dyn Stream>,
         login: &Login,
-        host: &str,
+        target: &Target<'_>,
         versions: &ApiVersions,
     ) -> Result<Option<Duration>, NotOpened> {
         let refused = |reason: String| NotOpened::Authentication(reason);
-        let mut state = login.begin(host, versions, &self.client_id).await.map_err(|e| refused(e.reason))?;
+        let host = target.host;
+        let mut state = login.begin(host, versions, target.client_id).await.map_err(|e| refused(e.reason))?;
         loop {
             let frame = state.frame(0).map_err(|e| refused(e.reason))?;
             let answer = round_trip(stream, frame, host).await.map_err(NotOpened::Connect)?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,15 +15,19 @@ use super::Lane;
 use super::addresses::Addresses;
 use super::connection::{Connection, Settings};
 use super::handshake::Identity;
+use super::names::ClientNames;
 use super::open::{NotOpened, Opened, Opener, Target};
 use crate::clock;
-use crate::config::{ClientConfig, split_address};
+use crate::config::{ClientConfig, DnsLookup, split_address};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Counters, Metrics};
 use crate::types::BrokerId;
 
 /// The feature that turns the transactions of KIP-890 part 2 on.
 const TRANSACTION_VERSION: &str = "transaction.version";
+
+/// How many clients this process has had.
+static CLIENTS: AtomicU32 = AtomicU32::new(0);
 
 /// Requests in flight on a connection for metadata and admin calls.
 const GENERAL_IN_FLIGHT: usize = 100;
@@ -34,8 +39,9 @@ pub(crate) struct Pool {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    names: ClientNames,
     slots: BTreeMap<(BrokerId, Lane), Slot>,
     peers: BTreeMap<BrokerId, Peer>,
     cluster_id: Option<String>,
@@ -58,6 +64,14 @@ struct Slot {
     connection: Option<Connection>,
     /// Held while somebody dials, so that others wait for that one attempt.
     dialing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Whom to open a connection to, and as whom.
+struct Whom<'a> {
+    broker: BrokerId,
+    host: &'a str,
+    port: u16,
+    client_id: &'a str,
 }
 
 /// How connecting to a broker went lately.
@@ -97,7 +111,15 @@ fn lane_text(lane: Lane, connection: &Connection, now: Instant) -> String {
 impl Pool {
     /// A pool that knows the bootstrap servers, as brokers -1, -2 and so on.
     pub(crate) fn new(config: Arc<ClientConfig>) -> Result<Self> {
-        let mut state = State::default();
+        let number = CLIENTS.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut state = State {
+            names: ClientNames::new(&config.client_id, number),
+            slots: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            cluster_id: None,
+            counters: BTreeMap::new(),
+            closed: false,
+        };
         for (i, server) in config.bootstrap_servers.iter().enumerate() {
             let (host, port) = split_address(server)?;
             state.peers.insert(bootstrap_id(i), Peer { host, port, ..Peer::default() });
@@ -119,6 +141,22 @@ impl Pool {
             for (_, slot) in state.slots.iter_mut().filter(|((broker, _), _)| *broker == id) {
                 slot.connection = None;
             }
+        }
+    }
+
+    /// The consumer that fetches on a lane belongs to a group.
+    pub(crate) fn name_consumer(&self, lane: Lane, group: &str, instance: Option<&str>) {
+        if let Lane::Fetch(consumer) = lane {
+            self.lock().names.join(consumer, group, instance);
+        }
+    }
+
+    /// The consumer that fetches on a lane is gone.
+    pub(crate) fn forget_consumer(&self, lane: Lane) {
+        if let Lane::Fetch(consumer) = lane {
+            let mut state = self.lock();
+            state.names.leave(consumer);
+            state.slots.retain(|(_, other), _| *other != lane);
         }
     }
 
@@ -280,9 +318,11 @@ impl Pool {
         let limit = self.config.setup().delay(failures, &mut fastrand::Rng::new());
         let address: Arc<str> = format!("{host}:{port}").into();
         let mut phase = "looking up its name";
-        let opening = self.open_address(broker, &host, port, &mut phase);
+        let client_id = self.lock().names.of(lane);
+        let whom = Whom { broker, host: &host, port, client_id: &client_id };
+        let opening = self.open_address(whom, &mut phase);
         let failed = match tokio::time::timeout(limit, opening).await {
-            Ok(Ok(opened)) => return Ok(self.start(broker, lane, address, host, opened)),
+            Ok(Ok((opened, host))) => return Ok(self.start((broker, lane), address, (host, client_id), opened)),
             Ok(Err(failed)) => failed,
             Err(_) => NotOpened::Connect(format!(
                 "nothing came of it within {limit:?} (socket.connection.setup.timeout.ms) while {phase}"
@@ -307,20 +347,22 @@ impl Pool {
         Ok((peer.host.clone(), peer.port, peer.health.failures))
     }
 
-    /// One attempt: the next address of the broker's name.
-    async fn open_address(
-        &self,
-        broker: BrokerId,
-        host: &str,
-        port: u16,
-        phase: &mut &'static str,
-    ) -> Result<Opened, NotOpened> {
+    /// One attempt: the next address of the broker's name. Also the name that TLS and SASL know it by.
+    async fn open_address(&self, whom: Whom<'_>, phase: &mut &'static str) -> Result<(Opened, String), NotOpened> {
+        let Whom { broker, host, port, client_id } = whom;
         let address = match self.with_addresses(broker, Addresses::take) {
             Some(address) => address,
             None => self.resolve(broker, host, port).await?,
         };
+        let host = match self.config.client_dns_lookup {
+            DnsLookup::ResolveCanonicalBootstrapServersOnly if broker.0 < 0 => {
+                self.opener.canonical_name(address).await
+            }
+            _ => host.to_owned(),
+        };
         let target = Target {
-            host,
+            host: &host,
+            client_id,
             address,
             remembered: self.with_addresses(broker, |a| a.remembered(address)),
             identity: self.identity(broker),
@@ -331,7 +373,7 @@ impl Pool {
             tracing::info!(%broker, %address, version, newest, "the broker speaks an older version of ApiVersions");
         }
         self.with_addresses(broker, |a| a.became_ready(address, version, newest));
-        Ok(opened)
+        Ok((opened, host))
     }
 
     async fn resolve(&self, broker: BrokerId, host: &str, port: u16) -> Result<SocketAddr, NotOpened> {
@@ -347,7 +389,13 @@ impl Pool {
         first.ok_or_else(|| NotOpened::Connect(format!("the name {host} has no address")))
     }
 
-    fn start(&self, broker: BrokerId, lane: Lane, address: Arc<str>, host: String, opened: Opened) -> Connection {
+    fn start(
+        &self,
+        (broker, lane): (BrokerId, Lane),
+        address: Arc<str>,
+        (host, client_id): (String, String),
+        opened: Opened,
+    ) -> Connection {
         let login = self.opener.login().cloned();
         let settings = Settings {
             broker,
@@ -355,7 +403,7 @@ impl Pool {
             counters: self.counters(broker),
             authenticated: login.is_some(),
             address,
-            client_id: self.config.client_id.clone(),
+            client_id,
             request_timeout: self.config.request_timeout,
             max_idle: self.config.connections_max_idle,
             max_response_bytes: self.config.max_response_bytes,

@@ -10,8 +10,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{AlertDescription, CertificateError, RootCertStore, SupportedProtocolVersion};
+use zeroize::Zeroizing;
 
 use super::any_name::AnyName;
+use super::private_key::private_key;
 use crate::config::{TlsConfig, TlsVersion};
 use crate::error::{Error, Result};
 
@@ -122,25 +124,20 @@ fn identity(config: &TlsConfig) -> Result<Option<Identity>> {
         (Some(chain), Some(key)) => (
             "ssl.keystore.certificate.chain",
             "ssl.keystore.key",
-            chain.clone().into_bytes(),
-            zeroize::Zeroizing::new(key.reveal().as_bytes().to_vec()),
+            Zeroizing::new(chain.clone().into_bytes()),
+            Zeroizing::new(key.reveal().as_bytes().to_vec()),
         ),
         (None, None) => {
             let Some(path) = &config.ssl_keystore_location else { return Ok(None) };
-            let pem = read("ssl.keystore.location", path)?;
-            ("ssl.keystore.location", "ssl.keystore.location", pem.clone(), zeroize::Zeroizing::new(pem))
+            let pem = Zeroizing::new(read("ssl.keystore.location", path)?);
+            ("ssl.keystore.location", "ssl.keystore.location", pem.clone(), pem)
         }
         (Some(_), None) => return Err(invalid("ssl.keystore.key", "the certificate chain needs its key")),
         (None, Some(_)) => {
             return Err(invalid("ssl.keystore.certificate.chain", "the key needs its certificate chain"));
         }
     };
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
-        let encrypted = key.windows(9).any(|w| w == b"ENCRYPTED");
-        let hint =
-            if encrypted { "; it is encrypted, which Ottla does not read: openssl pkcs8 decrypts it" } else { "" };
-        invalid(key_key, &format!("there is no private key in PEM format in it{hint}"))
-    })?;
+    let key = private_key(key_key, &key, config.ssl_key_password.as_ref())?;
     Ok(Some((certificates(chain_key, &chain)?, key)))
 }
 

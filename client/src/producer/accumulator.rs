@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::availability::Availability;
 use super::batch::ProducerBatch;
 use super::delivery::Delivery;
 use super::partitioner::{Load, StickyPartition, estimated_size, partition_of_key};
@@ -33,6 +34,8 @@ pub(crate) struct Limits {
     pub(crate) ignore_keys: bool,
     /// Records without a key go less often where batches queue up.
     pub(crate) adaptive: bool,
+    /// They keep away from brokers that took nothing for so long; zero: they do not.
+    pub(crate) availability_timeout: Duration,
     pub(crate) mode: Mode,
 }
 
@@ -67,6 +70,9 @@ pub(crate) struct RecordAccumulator {
     limits: Limits,
     topics: Vec<TopicQueues>,
     by_name: HashMap<Arc<str>, usize>,
+    /// Topics that metadata no longer has: their sequences are kept, their partitions have to be asked for.
+    dormant: HashMap<Arc<str>, usize>,
+    pub(crate) availability: Availability,
     /// The topic of the last record: most producers write to one.
     last: usize,
     active: BTreeSet<PartitionKey>,
@@ -113,6 +119,8 @@ impl RecordAccumulator {
             limits,
             topics: Vec::new(),
             by_name: HashMap::new(),
+            dormant: HashMap::new(),
+            availability: Availability::new(limits.availability_timeout),
             last: 0,
             active: BTreeSet::new(),
             free: limits.memory,
@@ -134,6 +142,9 @@ impl RecordAccumulator {
     /// Takes over the partitions of a topic.
     pub(crate) fn update_topic(&mut self, topic: &Topic) {
         let index = *self.by_name.entry(Arc::clone(&topic.name)).or_insert_with(|| {
+            if let Some(index) = self.dormant.remove(&topic.name) {
+                return index;
+            }
             let queues = TopicQueues {
                 name: Arc::clone(&topic.name),
                 id: Uuid::nil(),
@@ -190,11 +201,31 @@ impl RecordAccumulator {
             return;
         }
         self.generation = snapshot.generation();
-        let names: Vec<_> = self.topics.iter().map(|t| Arc::clone(&t.name)).collect();
+        let names: Vec<_> = self.by_name.keys().map(Arc::clone).collect();
+        for name in names.iter().filter(|name| snapshot.topic(name).is_none()) {
+            self.send_to_sleep(name);
+        }
         for topic in names.iter().filter_map(|name| snapshot.topic(name)).filter(|t| t.error.is_none()) {
             self.update_topic(topic);
         }
         self.update_racks(snapshot);
+    }
+
+    /// The topic is not in the metadata: the next record asks for it, once nothing waits for its partitions.
+    fn send_to_sleep(&mut self, name: &Arc<str>) {
+        let Some(index) = self.by_name.get(name).copied() else { return };
+        if !self.active.iter().any(|key| key.topic == index) {
+            self.by_name.remove(name);
+            self.dormant.insert(Arc::clone(name), index);
+            // The topic of the last record is found without its name.
+            self.last = usize::MAX;
+        }
+    }
+
+    /// The topics that batches wait for.
+    pub(crate) fn active_topics(&self) -> BTreeSet<Arc<str>> {
+        let name = |key: &PartitionKey| self.topics.get(key.topic).map(|t| Arc::clone(&t.name));
+        self.active.iter().filter_map(name).collect()
     }
 
     /// Takes over which leaders are in our rack.
@@ -303,7 +334,7 @@ impl RecordAccumulator {
             (None, Some(key)) if !self.limits.ignore_keys => partition_of_key(key, count),
             _ => {
                 let TopicQueues { sticky, partitions, .. } = queues;
-                let adaptive = self.limits.adaptive;
+                let adaptive = self.limits.adaptive.then_some(&self.availability);
                 sticky.choose(&mut self.rng, count, |i| partitions.get(i).map_or(UNAVAILABLE, |p| p.load(adaptive)))
             }
         };
@@ -357,6 +388,11 @@ impl RecordAccumulator {
     pub(crate) fn ready(&mut self, now: Instant, id: ProducerIdAndEpoch, needs_membership: bool) -> Ready {
         let mut ready = Ready::default();
         let hurry = !self.waiting.is_empty();
+        if self.availability.is_watched() {
+            let leader = |key: &PartitionKey| self.topics.get(key.topic)?.partitions.get(key.partition)?.leader;
+            let leaders: BTreeSet<_> = self.active.iter().filter_map(leader).collect();
+            self.availability.keep(|broker| leaders.contains(&broker));
+        }
         for key in &self.active {
             let Some(queue) = self.topics.get(key.topic).and_then(|t| t.partitions.get(key.partition)) else {
                 continue;
@@ -475,9 +511,10 @@ impl Ready {
 const UNAVAILABLE: Load = Load { available: false, near: false, queued: 0 };
 
 impl PartitionQueue {
-    fn load(&self, adaptive: bool) -> Load {
-        let queued = if adaptive { self.batches.len() } else { 0 };
-        Load { available: self.leader.is_some(), near: self.near, queued }
+    fn load(&self, adaptive: Option<&Availability>) -> Load {
+        let queued = if adaptive.is_some() { self.batches.len() } else { 0 };
+        let is_shunned = |leader| adaptive.is_some_and(|availability| availability.is_shunned(leader));
+        Load { available: self.leader.is_some_and(|leader| !is_shunned(leader)), near: self.near, queued }
     }
 
     /// Takes away the identities of batches that wait, so that they get new ones. Returns those that may be in the log

@@ -7,6 +7,7 @@ const LINGER: Duration = Duration::from_millis(5);
 
 fn limits() -> Limits {
     Limits {
+        availability_timeout: Duration::ZERO,
         linger: LINGER,
         batch_size: 200,
         memory: 1000,

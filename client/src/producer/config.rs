@@ -76,8 +76,8 @@ pub struct ProducerConfig {
     /// `partitioner.adaptive.partitioning.enable`: records without a key go less often where batches queue up.
     /// Default: true.
     pub partitioner_adaptive_partitioning_enable: bool,
-    /// `partitioner.availability.timeout.ms`: records without a key keep away from a broker that took nothing for so long.
-    /// Default: 0, off. Has no effect yet.
+    /// `partitioner.availability.timeout.ms`: records without a key keep away from a broker that took nothing for so long
+    /// while something was there for it. Needs adaptive partitioning. Default: 0, off.
     pub partitioner_availability_timeout: Duration,
     /// `partitioner.rack.aware`: records without a key go to leaders in `client.rack` where there are any (KIP-1123).
     /// Default: false.

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
 mod accumulator;
+mod availability;
 mod batch;
 mod completion;
 mod config;
@@ -121,6 +122,7 @@ impl Producer {
             max_request_size: config.max_request_size,
             ignore_keys: config.partitioner_ignore_keys,
             adaptive: config.partitioner_adaptive_partitioning_enable,
+            availability_timeout: config.partitioner_availability_timeout,
             mode,
         };
         let transactions = config.transactional_id.clone().map(|id| {

@@ -40,6 +40,8 @@ pub(crate) struct Sender {
     /// The request for a producer id: when to send the next one, or that one is under way.
     id_request: IdRequest,
     requests: usize,
+    /// When topics were last said to be in use.
+    used: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,7 @@ impl Sender {
             in_flight: HashMap::new(),
             id_request: IdRequest::Due { at: None, failures: 0 },
             requests: 0,
+            used: None,
         }
     }
 
@@ -102,10 +105,22 @@ impl Sender {
             state.resolve_sequences();
             (self.speak_with_coordinator(&mut state, now), self.ask_for_id(&state, now))
         };
+        self.say_what_is_used(now);
         let ready_at = self.send(now);
         let expires_at = shared.lock().expires_at();
         shared.changed.notify_waiters();
         [control_at, id_at, ready_at, expires_at].into_iter().flatten().min()
+    }
+
+    /// Topics that are sent to stay in the metadata (`metadata.max.idle.ms`, at least 5 s).
+    fn say_what_is_used(&mut self, now: Instant) {
+        if self.used.is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_secs(1)) {
+            let topics = self.shared.lock().accumulator.active_topics();
+            if !topics.is_empty() {
+                self.used = Some(now);
+                self.shared.client.use_topics(topics.iter().map(|topic| &**topic));
+            }
+        }
     }
 
     /// Sends what is ready until nothing more can be.
@@ -124,7 +139,11 @@ impl Sender {
                 shared.client.refresh_metadata();
             }
             for (broker, mut keys) in ready.brokers {
-                let Some(connection) = self.usable(broker) else { continue };
+                let Some(connection) = self.usable(broker) else {
+                    state.accumulator.availability.refused(now, broker);
+                    continue;
+                };
+                state.accumulator.availability.accepted(broker);
                 // Another partition comes first each time, so that none is starved by the request size.
                 self.requests = self.requests.wrapping_add(1);
                 let first = self.requests % keys.len().max(1);

@@ -96,7 +96,8 @@ impl Exchange {
             Zeroizing::new(client_key.iter().zip(&*signature).map(|(a, b)| a ^ b).collect());
         let server_signature = hash.mac(&hash.mac(&salted, b"Server Key"), authenticated.as_bytes());
         self.state = State::Proof { server_signature };
-        Ok(Answer::Send(Zeroizing::new(format!("{without_proof},p={}", BASE64.encode(&*proof)).into_bytes())))
+        let proof = Zeroizing::new(BASE64.encode(&*proof));
+        Ok(Answer::Send(Zeroizing::new(format!("{without_proof},p={}", *proof).into_bytes())))
     }
 }
 
