@@ -1,0 +1,57 @@
+//! Transactions, seen from outside.
+
+use std::time::Duration;
+
+use ottla_client::*;
+
+use crate::{World, code, tp, unsupported};
+async fn writer(w: &World, id: &str) -> TransactionalProducer {
+    let mut config = ProducerConfig::default();
+    config.transactional_id = Some(id.to_owned());
+    let producer = TransactionalProducer::new(&w.client, config).unwrap();
+    producer.init().await.unwrap();
+    producer
+}
+
+pub(crate) async fn transactions(w: &World) {
+    w.topic("transactions", 1).await;
+    let producer = writer(w, "tx-1").await;
+    producer.begin_transaction().unwrap();
+    producer.send(ProducerRecord::new("transactions").value("v")).await.unwrap().await.unwrap();
+    if w.is_new {
+        let listed = w.admin.list_transactions(&["Ongoing"]).await.unwrap();
+        assert!(listed.iter().any(|t| t.transactional_id == "tx-1" && t.state == "Ongoing"), "{listed:?}");
+        let mut described = w.admin.describe_transactions(&["tx-1", "tx-missing"]).await;
+        let open = described.remove("tx-1").unwrap().unwrap();
+        assert_eq!((open.state.as_str(), &open.partitions[..]), ("Ongoing", &[tp("transactions", 0)][..]));
+        assert_eq!(code(described.remove("tx-missing").unwrap()), ErrorCode::TransactionalIdNotFound);
+    } else {
+        unsupported(w.admin.list_transactions(&[]).await);
+        unsupported(w.admin.describe_transactions(&["tx-1"]).await.remove("tx-1").unwrap());
+    }
+    let fenced = w.admin.fence_producers(&["tx-1"], Duration::from_secs(60)).await.remove("tx-1").unwrap().unwrap();
+    assert!(fenced.epoch > 0, "{fenced:?}");
+    assert!(producer.commit_transaction().await.is_err(), "it is fenced");
+    w.admin.force_terminate_transaction("tx-2").await.unwrap();
+}
+
+pub(crate) async fn hanging_transactions(w: &World) {
+    w.topic("hanging", 1).await;
+    let partition = tp("hanging", 0);
+    let producer = writer(w, "tx-hanging").await;
+    producer.begin_transaction().unwrap();
+    producer.send(ProducerRecord::new("hanging").value("v")).await.unwrap().await.unwrap();
+    let described = w.admin.describe_producers(std::slice::from_ref(&partition)).await;
+    let state = described.unwrap().remove(&partition).unwrap().unwrap().remove(0);
+    assert_eq!(state.current_transaction_start, Some(0));
+    assert!(state.last_sequence == Some(0) && state.last_timestamp.is_some());
+    let mut wrong = AbortTransaction::of(partition.clone(), &state);
+    wrong.producer_epoch -= 1;
+    if wrong.producer_epoch >= 0 {
+        assert_eq!(code(w.admin.abort_transaction(&wrong).await), ErrorCode::InvalidProducerEpoch);
+    }
+    w.admin.abort_transaction(&AbortTransaction::of(partition.clone(), &state)).await.unwrap();
+    let described = w.admin.describe_producers(std::slice::from_ref(&partition)).await;
+    let state = described.unwrap().remove(&partition).unwrap().unwrap().remove(0);
+    assert_eq!(state.current_transaction_start, None);
+}
