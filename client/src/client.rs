@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use ottla_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
-use ottla_protocol::{ApiKey, ErrorCode, Request};
+use ottla_protocol::{ApiKey, ErrorCode, Request, VersionRange};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -249,6 +249,12 @@ impl Client {
     async fn find_coordinator(&self, kind: CoordinatorKind, key: &str) -> Result<BrokerId> {
         let connection = self.any_connection().await?;
         let version = connection.choose::<FindCoordinatorRequest>(None)?;
+        if version < 1 && kind != CoordinatorKind::Group {
+            // A broker before 0.11 would name the coordinator of the group of that name.
+            let ours = VersionRange { min: 1, max: FindCoordinatorRequest::MAX_VERSION };
+            let (api, theirs) = (ApiKey::FindCoordinator, connection.api_versions().range(ApiKey::FindCoordinator));
+            return Err(Error::UnsupportedVersion { api, ours, theirs, broker: connection.place(version).broker });
+        }
         let mut request = FindCoordinatorRequest { key_type: kind as i8, ..Default::default() };
         // Versions 4 and newer look up many keys at once (KIP-699).
         if version < 4 {

@@ -129,10 +129,14 @@ pub enum Error {
         cause: Box<Self>,
     },
     /// A record could not be delivered.
-    #[error("a record for {topic_partition} failed ({certainty}): {cause}")]
+    #[error("a record for {topic_partition} failed ({certainty}) after {} in {after:.1?}: {cause}", attempts_text(*attempts))]
     Delivery {
         /// Whether it may be in the log.
         certainty: Certainty,
+        /// How often it was sent.
+        attempts: u32,
+        /// How long ago its batch was begun.
+        after: Duration,
         /// Where it should have gone.
         topic_partition: TopicPartition,
         /// Why.
@@ -314,6 +318,14 @@ pub(crate) fn remedy_of(code: ErrorCode) -> Remedy {
         Action::FindCoordinator => Remedy::FindCoordinator,
         Action::Retry => Remedy::Wait,
         _ => Remedy::GiveUp,
+    }
+}
+
+fn attempts_text(attempts: u32) -> String {
+    match attempts {
+        0 => "no attempt".to_owned(),
+        1 => "1 attempt".to_owned(),
+        n => format!("{n} attempts"),
     }
 }
 

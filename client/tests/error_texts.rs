@@ -23,6 +23,10 @@ fn plain(error: &Error, broker: &Broker) -> String {
         if is_version {
             *word = "vN".to_owned();
         }
+        let (number, unit) = word.split_at(word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len()));
+        if !number.is_empty() && ["s:", "ms:", "µs:"].contains(&unit) {
+            *word = "SOME:".to_owned();
+        }
     }
     words.join(" ")
 }
@@ -39,7 +43,7 @@ async fn a_refused_batch() {
     assert_eq!(
         plain(&error, &broker),
         format!(
-            "a record for orders-0 failed (not written): Produce vN of orders-0 at broker {node} (HOST:PORT): \
+            "a record for orders-0 failed (not written) after 1 attempt in SOME: Produce vN of orders-0 at broker {node} (HOST:PORT): \
              TOPIC_AUTHORIZATION_FAILED (29): no right to use the topic (the broker says: TopicAuthorizationFailed); \
              grant it to this principal with an ACL, or log in as another"
         )
@@ -73,4 +77,33 @@ async fn a_refused_transactional_id() {
         "{text}"
     );
     assert!(error.is_fatal());
+}
+
+#[tokio::test]
+async fn a_batch_that_is_refused_again_and_again_says_how_often_and_for_how_long() {
+    let (broker, client) = cluster().await;
+    broker.on(ApiKey::Produce).topic("orders").fail(Code::NotEnoughReplicas).always();
+    let mut config = ProducerConfig::default();
+    config.retries = 2;
+    let producer = Producer::new(&client, config).unwrap();
+    let error = producer.send(ProducerRecord::new("orders").value("v")).await.unwrap().await.unwrap_err();
+    let Error::Delivery { attempts, after, .. } = error else { panic!("{error:?}") };
+    assert!(attempts == 3 && (Duration::from_millis(200)..Duration::from_secs(10)).contains(&after), "{error}");
+    let text = plain(&error, &broker);
+    assert!(
+        text.starts_with("a record for orders-0 failed (not written) after 3 attempts in SOME: Produce vN"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_broker_that_cannot_be_reached_says_since_when() {
+    let (mut broker, client) = cluster().await;
+    let node = client.cluster().brokers().next().unwrap().id;
+    broker.kill_node(node.0);
+    let mut config = ProducerConfig::default();
+    config.max_block = Duration::from_secs(2);
+    let producer = Producer::new(&client, config).unwrap();
+    let text = producer.send(ProducerRecord::new("new").value("v")).await.unwrap_err().to_string();
+    assert!(text.contains("within 2") && text.contains("in a row, the first") && text.contains("ago"), "{text}");
 }

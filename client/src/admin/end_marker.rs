@@ -75,17 +75,20 @@ impl Admin {
         let leader = topic.partition(partition.partition).and_then(|p| p.leader);
         let leader = leader.ok_or_else(|| Error::broker(ErrorCode::LeaderNotAvailable, ApiKey::Fetch, partition))?;
         // The fetch waits at the broker when it is at the end: not in front of other requests.
-        let response = client.request(leader, Lane::General, &request(partition, from), Some(12)).await?;
+        let connection = client.connection(leader, Lane::General).await?;
+        let version = connection.choose::<FetchRequest>(Some(12))?;
+        let response = connection.send(&request(partition, from), version)?.await?;
+        let refused = |code| Error::broker(code, ApiKey::Fetch, partition).at(&connection.place(version));
         let answered = response.responses.into_iter().flat_map(|t| t.partitions).next();
         let Some(answered) = answered else {
-            return Err(Error::broker(ErrorCode::from(response.error_code), ApiKey::Fetch, partition));
+            return Err(refused(ErrorCode::from(response.error_code)));
         };
         match ErrorCode::from(answered.error_code) {
             ErrorCode::None => {}
             ErrorCode::OffsetOutOfRange => {
                 return Err(Error::OffsetOutOfRange { topic_partition: partition.clone(), offset: from });
             }
-            code => return Err(Error::broker(code, ApiKey::Fetch, partition)),
+            code => return Err(refused(code)),
         }
         let mut records = answered.records.map(|r| r.into_bytes()).unwrap_or_default();
         let mut next = from;

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ottla_protocol::ApiKey;
 use ottla_protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsTopic,
 };
+use ottla_protocol::{ApiKey, Request, VersionRange};
 
 use super::call::{Node, Round, Target, outcome};
 use super::{Admin, PerItem, by_topic};
-use crate::error::Result;
+use crate::error::{Error, Place, Result};
 use crate::types::{IsolationLevel, TopicPartition};
 
 /// Which offset.
@@ -22,7 +22,7 @@ pub enum OffsetSpec {
     Earliest,
     /// The end: the next one to be written, or with `read_committed` the first that is not decided.
     Latest,
-    /// The first whose time is not before this, in milliseconds since the Unix epoch.
+    /// The first whose time is not before this, in milliseconds since the Unix epoch. Brokers 0.10.1 and newer.
     Timestamp(i64),
     /// The one with the largest time. Brokers 3.0 and newer.
     MaxTimestamp,
@@ -33,6 +33,17 @@ pub enum OffsetSpec {
 }
 
 impl OffsetSpec {
+    /// The first version of ListOffsets that knows it. Version 0 looks for times among segments, not records.
+    fn known_since(self) -> i16 {
+        match self {
+            Self::Earliest | Self::Latest => 0,
+            Self::Timestamp(_) => 1,
+            Self::MaxTimestamp => 7,
+            Self::EarliestLocal => 8,
+            Self::LatestTiered => 9,
+        }
+    }
+
     fn code(self) -> i64 {
         match self {
             Self::Earliest => -2,
@@ -101,21 +112,28 @@ impl Admin {
         specs: &HashMap<TopicPartition, OffsetSpec>,
         isolation_level: IsolationLevel,
     ) -> Result<Round<TopicPartition, ListedOffset>> {
+        let spec = |tp: &TopicPartition| specs.get(tp).copied().unwrap_or(OffsetSpec::Latest);
         let wanted = |tp: &TopicPartition| ListOffsetsPartition {
             partition_index: tp.partition,
-            timestamp: specs.get(tp).map_or(-1, |spec| spec.code()),
+            timestamp: spec(tp).code(),
             ..Default::default()
         };
-        let topics = by_topic(partitions.iter().map(|tp| (tp, wanted(tp))));
-        let topics = topics.into_iter().map(|(name, partitions)| ListOffsetsTopic { name, partitions });
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            isolation_level: isolation_level.code(),
-            topics: topics.collect(),
-            ..Default::default()
-        };
-        let (response, at) = self.send(node, None, |_| request).await?;
-        let mut found = Vec::new();
+        // A broker that does not know a special time would look for records of that time.
+        let known = |version: i16| partitions.iter().filter(move |tp| spec(tp).known_since() <= version);
+        let (response, at) = self
+            .send(node, None, |version| {
+                let topics = by_topic(known(version).map(|tp| (tp, wanted(tp))));
+                let topics = topics.into_iter().map(|(name, partitions)| ListOffsetsTopic { name, partitions });
+                // Before version 2 there are no transactions, and everything is committed.
+                let isolation_level = if version < 2 { 0 } else { isolation_level.code() };
+                ListOffsetsRequest { replica_id: -1, isolation_level, topics: topics.collect(), ..Default::default() }
+            })
+            .await?;
+        let mut found: Vec<_> = partitions
+            .iter()
+            .filter(|tp| spec(tp).known_since() > at.version)
+            .map(|tp| (tp.clone(), Err(unknown(spec(tp), &at))))
+            .collect();
         for topic in response.topics {
             let name: Arc<str> = topic.name.into();
             for partition in topic.partitions {
@@ -125,6 +143,15 @@ impl Admin {
             }
         }
         Ok(Round::new(response.throttle_time_ms, found))
+    }
+}
+
+fn unknown(spec: OffsetSpec, at: &Place) -> Error {
+    Error::UnsupportedVersion {
+        api: ApiKey::ListOffsets,
+        ours: VersionRange { min: spec.known_since(), max: ListOffsetsRequest::MAX_VERSION },
+        theirs: Some(VersionRange { min: 0, max: at.version }),
+        broker: at.broker.clone(),
     }
 }
 

@@ -138,7 +138,8 @@ impl Inner {
             if self.config.metadata_recovery_rebootstrap {
                 self.rebootstrap("the cluster asks for it (REBOOTSTRAP_REQUIRED)");
             }
-            return Err(Error::broker(ErrorCode::RebootstrapRequired, ApiKey::Metadata, "the cluster"));
+            let error = Error::broker(ErrorCode::RebootstrapRequired, ApiKey::Metadata, "the cluster");
+            return Err(error.at(&connection.place(version)));
         }
         let mut metadata = lock(&self.metadata);
         let before = metadata.current();
@@ -148,7 +149,10 @@ impl Inner {
                 self.publish(snapshot);
                 Ok(news)
             }
-            None => Err(Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster")),
+            None => {
+                let error = Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster");
+                Err(error.at(&connection.place(version)))
+            }
         }
     }
 

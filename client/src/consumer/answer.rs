@@ -7,7 +7,7 @@ use ottla_protocol::record::Records;
 use ottla_protocol::{ApiKey, ErrorCode};
 use uuid::Uuid;
 
-use super::completed_fetch::{CompletedFetch, FetchPosition};
+use super::completed_fetch::{CompletedFetch, FetchPosition, ReadOptions};
 use super::fetch_session::Wanted;
 use super::subscription::{FetchRemedy, Fetchable, SubscriptionState, fetch_remedy};
 use crate::error::{Error, Place};
@@ -48,9 +48,9 @@ pub(crate) struct Moment {
 
 impl Answer {
     /// Reads the headers of all batches: not to be done under a lock.
-    pub(crate) fn new(wanted: Wanted, broker: BrokerId, data: PartitionData) -> Self {
+    pub(crate) fn new(wanted: Wanted, broker: BrokerId, data: PartitionData, options: &ReadOptions) -> Self {
         let Wanted { fetch, topic_id, .. } = wanted;
-        let outcome = Outcome::of(&fetch, data);
+        let outcome = Outcome::of(&fetch, data, options);
         Self { fetch, topic_id, broker, outcome, at: None }
     }
 
@@ -109,7 +109,7 @@ impl Answer {
 }
 
 impl Outcome {
-    fn of(fetch: &Fetchable, data: PartitionData) -> Self {
+    fn of(fetch: &Fetchable, data: PartitionData, options: &ReadOptions) -> Self {
         let code = ErrorCode::from(data.error_code);
         if code != ErrorCode::None {
             return Self::Refused(code);
@@ -125,7 +125,7 @@ impl Outcome {
             return Self::Prefer(BrokerId(data.preferred_read_replica));
         }
         let key = (fetch.topic_partition.clone(), fetch.stamp);
-        let mut fetched = CompletedFetch::new(key, fetch.from, records, data.aborted_transactions);
+        let mut fetched = CompletedFetch::new(key, fetch.from, records, data.aborted_transactions, options);
         fetched.high_watermark = data.high_watermark;
         fetched.last_stable_offset = Some(data.last_stable_offset).filter(|offset| *offset >= 0);
         let is_stuck = !is_empty && !fetched.has_fault() && fetched.next == fetch.from;

@@ -4,6 +4,7 @@ use ottla_protocol::messages::fetch::AbortedTransaction;
 use ottla_protocol::record::{DecodedBatch, RecordBatch, RecordError, RecordPosition};
 
 use super::aborted::AbortedTransactions;
+use super::message_sets;
 use super::record::BatchRecords;
 use crate::types::{IsolationLevel, TopicPartition};
 
@@ -84,17 +85,17 @@ impl CompletedFetch {
         from: FetchPosition,
         mut records: Bytes,
         aborted: Option<Vec<AbortedTransaction>>,
+        options: &ReadOptions,
     ) -> Self {
-        let mut rest = records.clone();
-        let mut next = from;
-        let fault = loop {
-            match RecordBatch::split_from(&mut rest) {
-                Ok(Some(batch)) => next = after(&batch, next),
-                Ok(None) => break None,
-                Err(error) => break Some(Fault { offset: next.offset, error }),
-            }
-        };
-        records.truncate(records.len() - rest.len());
+        let (mut next, mut whole, mut error) = scan(&records, from);
+        if let Some(RecordError::Magic(0 | 1)) = error {
+            let (batches, unreadable) = message_sets::rewritten(records, options.check_crcs, options.max_bytes);
+            records = batches;
+            (next, whole, error) = scan(&records, from);
+            error = error.or(unreadable);
+        }
+        let fault = error.map(|error| Fault { offset: next.offset, error });
+        records.truncate(whole);
         let aborted = aborted.map(AbortedTransactions::new);
         Self {
             topic_partition,
@@ -203,6 +204,19 @@ impl CompletedFetch {
     }
 }
 
+/// Reads the headers of all batches: the position after them, how many bytes they are, and what ended it but a cut.
+fn scan(records: &Bytes, from: FetchPosition) -> (FetchPosition, usize, Option<RecordError>) {
+    let (mut rest, mut next) = (records.clone(), from);
+    let error = loop {
+        match RecordBatch::split_from(&mut rest) {
+            Ok(Some(batch)) => next = after(&batch, next),
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    (next, records.len() - rest.len(), error)
+}
+
 /// The position after `batch`, from its header: compaction may have removed its last records, or all.
 fn after(batch: &RecordBatch, position: FetchPosition) -> FetchPosition {
     if batch.next_offset() <= position.offset {
@@ -276,7 +290,7 @@ mod tests {
         let listed =
             aborted.iter().map(|&(producer_id, first_offset)| AbortedTransaction { producer_id, first_offset });
         let key = (TopicPartition::new("t", 0), 1);
-        CompletedFetch::new(key, at(from), parts.concat().into(), Some(listed.collect()))
+        CompletedFetch::new(key, at(from), parts.concat().into(), Some(listed.collect()), &OPTIONS)
     }
 
     fn seen(taken: &Taken) -> Vec<(i64, String)> {

@@ -185,14 +185,15 @@ impl Fetcher {
         let endpoints = std::mem::take(&mut response.node_endpoints);
         let answered = match session.answered(response) {
             Ok(answered) => answered,
-            Err(error) => return self.session_failed(broker, error),
+            Err(error) => return self.session_failed(broker, error, at),
         };
         let current: HashSet<_> = fetches.iter().map(|f| &f.topic_partition).collect();
+        let options = self.shared.read_options();
         let (mut answers, mut hints) = (Vec::new(), Vec::new());
         for (wanted, data) in answered {
             if current.contains(&wanted.fetch.topic_partition) {
                 hints.extend(hint(&wanted.fetch, &data, &endpoints));
-                answers.push(Answer::new(wanted, broker, data).from(at));
+                answers.push(Answer::new(wanted, broker, data, &options).from(at));
             }
         }
         let knows_better = !hints.is_empty() && self.shared.client.apply_leader_hints(&hints);
@@ -208,13 +209,13 @@ impl Fetcher {
     }
 
     /// Everything is asked for again.
-    fn session_failed(&mut self, broker: BrokerId, error: SessionError) {
+    fn session_failed(&mut self, broker: BrokerId, error: SessionError, at: &Place) {
         tracing::debug!(?error, %broker, "the fetch session is begun anew");
         match error {
             SessionError::Lost => {}
             SessionError::Unusable => self.rest(broker),
             SessionError::Refused(code) => {
-                let error = Error::broker(code, ApiKey::Fetch, format!("a session with broker {broker}"));
+                let error = Error::broker(code, ApiKey::Fetch, "all partitions").at(at);
                 self.shared.client.refresh_metadata();
                 self.failed(broker, error);
                 self.rest(broker);

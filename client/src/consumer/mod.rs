@@ -7,6 +7,7 @@ mod completed_fetch;
 mod config;
 mod fetch_session;
 mod fetcher;
+mod message_sets;
 mod record;
 mod reset;
 mod subscription;
@@ -84,6 +85,14 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, SubscriptionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn read_options(&self) -> ReadOptions {
+        ReadOptions {
+            check_crcs: self.config.check_crcs,
+            isolation_level: self.config.isolation_level,
+            max_bytes: self.config.prefetch_memory_bytes,
+        }
     }
 }
 
@@ -241,11 +250,7 @@ impl Consumer {
     /// Takes what is there.
     fn take(&self) -> Result<ConsumerRecords> {
         let config = &self.shared.config;
-        let options = ReadOptions {
-            check_crcs: config.check_crcs,
-            isolation_level: config.isolation_level,
-            max_bytes: config.prefetch_memory_bytes,
-        };
+        let options = self.shared.read_options();
         let mut records = ConsumerRecords::default();
         if let Some(error) = self.shared.lock().take_error() {
             return Err(error);

@@ -39,19 +39,20 @@ fn fetchable(state: &SubscriptionState, now: Instant) -> Vec<Fetchable> {
     plan.fetches.into_values().flat_map(|f| f.partitions).collect()
 }
 
+const OPTIONS: ReadOptions =
+    ReadOptions { check_crcs: true, isolation_level: IsolationLevel::ReadUncommitted, max_bytes: 1 << 20 };
+
 /// Data from `offset` on, as an answer to `asked`.
 fn answer(state: &mut SubscriptionState, asked: &Fetchable, offset: i64, values: &[&str]) {
     let key = (asked.topic_partition.clone(), asked.stamp);
-    let mut fetch = CompletedFetch::new(key, asked.from, batch(offset, values), None);
+    let mut fetch = CompletedFetch::new(key, asked.from, batch(offset, values), None, &OPTIONS);
     fetch.high_watermark = 100;
     state.fetched(fetch, asked.from);
 }
 
 fn taken(state: &mut SubscriptionState, max: usize) -> Option<i64> {
-    let options =
-        ReadOptions { check_crcs: true, isolation_level: IsolationLevel::ReadUncommitted, max_bytes: 1 << 20 };
     let (mut fetch, position) = state.pop()?;
-    let taken = fetch.take(position, max, 1 << 20, &options).unwrap();
+    let taken = fetch.take(position, max, 1 << 20, &OPTIONS).unwrap();
     state.delivered(fetch, taken.next).then_some(taken.next.offset)
 }
 
@@ -248,7 +249,8 @@ fn apply_of(
     data: PartitionData,
 ) -> bool {
     let fetch = fetchable(state, now).remove(0);
-    Answer::new(Wanted { fetch, topic_id, leader_epoch: -1, max_bytes: 1 }, broker, data).apply(state, moment(now))
+    let wanted = Wanted { fetch, topic_id, leader_epoch: -1, max_bytes: 1 };
+    Answer::new(wanted, broker, data, &OPTIONS).apply(state, moment(now))
 }
 
 fn refusal(code: ErrorCode) -> PartitionData {

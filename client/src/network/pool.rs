@@ -79,6 +79,8 @@ struct Whom<'a> {
 struct Health {
     failures: u32,
     attempts: u64,
+    /// When the first of the failures in a row was.
+    failing_since: Option<Instant>,
     not_before: Option<Instant>,
     last_error: Option<Error>,
 }
@@ -291,12 +293,13 @@ impl Pool {
         if health.attempts > seen { health.last_error.clone() } else { None }
     }
 
-    fn attempt_ended(&self, broker: BrokerId, lane: Lane, opened: Result<Connection>) -> Result<Connection> {
+    fn attempt_ended(&self, broker: BrokerId, lane: Lane, mut opened: Result<Connection>) -> Result<Connection> {
+        let now = clock::now();
         let mut state = self.lock();
         let closed = state.closed;
         let health = &mut state.peers.entry(broker).or_default().health;
         health.attempts += 1;
-        match &opened {
+        match &mut opened {
             Ok(_) if closed => return Err(Error::Closed { what: "the client".to_owned() }),
             Ok(connection) => {
                 *health = Health { attempts: health.attempts, ..Health::default() };
@@ -305,7 +308,13 @@ impl Pool {
             Err(error) => {
                 let delay = self.config.reconnect().delay(health.failures, &mut fastrand::Rng::new());
                 health.failures += 1;
-                health.not_before = Some(clock::now() + delay);
+                health.not_before = Some(now + delay);
+                let since = now.saturating_duration_since(*health.failing_since.get_or_insert(now));
+                if let Error::Connect { reason, .. } = error
+                    && health.failures > 1
+                {
+                    reason.push_str(&format!(" (failure {} in a row, the first {since:.1?} ago)", health.failures));
+                }
                 health.last_error = Some(error.clone());
                 tracing::debug!(%broker, failures = health.failures, %error, "cannot connect");
             }

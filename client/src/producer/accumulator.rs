@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::availability::Availability;
-use super::batch::ProducerBatch;
+use super::batch::{BatchNumber, ProducerBatch, nth};
 use super::delivery::Delivery;
 use super::partitioner::{Load, StickyPartition, estimated_size, partition_of_key};
 use super::record::ProducerRecord;
@@ -80,10 +80,11 @@ pub(crate) struct RecordAccumulator {
     waiting: VecDeque<u64>,
     next_ticket: u64,
     spare: Vec<Vec<u8>>,
-    next_number: u64,
-    incomplete: BTreeSet<u64>,
+    /// How many batches were begun.
+    begun: u64,
+    incomplete: BTreeSet<BatchNumber>,
     /// Batches below this number do not linger.
-    flush_below: u64,
+    flush_below: BatchNumber,
     pub(crate) gate: Gate,
     pub(crate) new_members: Vec<PartitionKey>,
     /// Batches for topics that were deleted and created again since.
@@ -127,7 +128,7 @@ impl RecordAccumulator {
             waiting: VecDeque::new(),
             next_ticket: 0,
             spare: Vec::new(),
-            next_number: 0,
+            begun: 0,
             incomplete: BTreeSet::new(),
             flush_below: 0,
             gate: Gate::Open,
@@ -137,6 +138,11 @@ impl RecordAccumulator {
             generation: 0,
             rack: None,
         }
+    }
+
+    /// The brokers know no idempotence: it is done without.
+    pub(crate) fn follow_mode(&mut self, mode: Mode) {
+        self.limits.mode = mode;
     }
 
     /// Takes over the partitions of a topic.
@@ -285,8 +291,8 @@ impl RecordAccumulator {
             Some(buffer) if buffer.capacity() >= size => buffer,
             _ => Vec::with_capacity(size),
         };
-        let number = self.next_number;
-        self.next_number += 1;
+        let number = nth(self.begun);
+        self.begun += 1;
         let topic_partition = self.topic_partition(key);
         let mut batch = ProducerBatch::new(number, (key, topic_partition), now, buffer, size);
         batch.topic_id = self.topic_id(key);
@@ -355,13 +361,13 @@ impl RecordAccumulator {
     }
 
     /// Batches that began before now do not linger; the number that they are below.
-    pub(crate) fn flush(&mut self) -> u64 {
-        self.flush_below = self.next_number;
-        self.next_number
+    pub(crate) fn flush(&mut self) -> BatchNumber {
+        self.flush_below = nth(self.begun);
+        self.flush_below
     }
 
     /// No batch below `number` is without outcome.
-    pub(crate) fn is_flushed(&self, number: u64) -> bool {
+    pub(crate) fn is_flushed(&self, number: BatchNumber) -> bool {
         self.incomplete.first().is_none_or(|first| *first >= number)
     }
 
@@ -454,6 +460,15 @@ impl RecordAccumulator {
         if let Some(queue) = self.queue(key) {
             let place = queue.batches.iter().position(|b| b.number > batch.number).unwrap_or(queue.batches.len());
             queue.batches.insert(place, batch);
+        }
+    }
+
+    /// Puts the parts of a batch in its place.
+    pub(crate) fn replace(&mut self, number: BatchNumber, parts: Vec<ProducerBatch>) {
+        self.incomplete.remove(&number);
+        for part in parts {
+            self.incomplete.insert(part.number);
+            self.reenqueue(part);
         }
     }
 

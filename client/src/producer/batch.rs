@@ -1,21 +1,33 @@
 //! Records of one partition that are sent, and sent again, as one.
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use ottla_protocol::compression::Compression;
 use ottla_protocol::record::{BatchBuilder, FinishedBatch, Header, ProducerStamp, Records};
 
 use super::accumulator::PartitionKey;
-use super::delivery::{BatchOutcome, Delivery, Outcome};
+use super::delivery::{BatchOutcome, Delivery, Outcome, Part};
+use super::sequence::advance;
 use crate::error::{Certainty, Error, Result};
 use crate::types::TopicPartition;
 use uuid::Uuid;
 
+/// Batches of a producer are numbered in the order of their first records, in steps that leave room for the parts of one
+/// that is split.
+pub(crate) type BatchNumber = u128;
+
+/// The number of the `n`th batch that is begun.
+pub(crate) fn nth(n: u64) -> BatchNumber {
+    BatchNumber::from(n) << 64
+}
+
 /// A batch on its way.
 #[derive(Debug)]
 pub(crate) struct ProducerBatch {
-    /// Batches of a producer are numbered in the order of their first records.
-    pub(crate) number: u64,
+    pub(crate) number: BatchNumber,
+    /// The numbers from its own on that are its to give to parts.
+    pub(crate) span: u64,
     pub(crate) key: PartitionKey,
     /// The topic that its records are for; nil where brokers have no ids.
     pub(crate) topic_id: Uuid,
@@ -46,7 +58,7 @@ enum Body {
 
 impl ProducerBatch {
     pub(crate) fn new(
-        number: u64,
+        number: BatchNumber,
         (key, topic_partition): (PartitionKey, TopicPartition),
         created: Instant,
         buffer: Vec<u8>,
@@ -54,6 +66,7 @@ impl ProducerBatch {
     ) -> Self {
         Self {
             number,
+            span: u64::MAX,
             key,
             topic_id: Uuid::nil(),
             created,
@@ -132,20 +145,60 @@ impl ProducerBatch {
         Ok(records)
     }
 
+    /// All of it as it was last sent; `None` before that.
+    pub(crate) fn bytes(&self) -> Option<Bytes> {
+        match &self.body {
+            Body::Finished(batch) => Some(batch.records().into_bytes()),
+            _ => None,
+        }
+    }
+
+    /// A part of it: these records, from the `first` on.
+    pub(crate) fn part(&self, number: BatchNumber, span: u64, records: BatchBuilder, first: i32) -> Self {
+        let follows =
+            |stamp: ProducerStamp| ProducerStamp { base_sequence: advance(stamp.base_sequence, first), ..stamp };
+        Self {
+            number,
+            span,
+            key: self.key,
+            topic_id: self.topic_id,
+            created: self.created,
+            outcome: BatchOutcome::new(self.topic_partition().clone()),
+            stamp: self.stamp.map(follows),
+            attempts: 0,
+            is_ambiguous: false,
+            retry_at: None,
+            last_error: None,
+            memory: 0,
+            body: Body::Open(records),
+        }
+    }
+
+    /// Its records find their outcomes in its parts from now on.
+    pub(crate) fn was_split(self, parts: Vec<Part>) {
+        self.outcome.complete(Outcome::Split(parts));
+    }
+
     /// It is in the log.
     pub(crate) fn written(&self, base_offset: i64, log_append_time: Option<i64>) {
         self.outcome.complete(Outcome::Written { base_offset, log_append_time });
     }
 
     /// It failed for good.
-    pub(crate) fn fail(&self, cause: Error) {
-        self.outcome.complete(Outcome::Failed { certainty: self.certainty(), cause });
+    pub(crate) fn fail(&self, now: Option<Instant>, cause: Error) {
+        let (certainty, attempts, after) = (self.certainty(), self.attempts, self.age(now));
+        self.outcome.complete(Outcome::Failed { certainty, attempts, after, cause });
     }
 
     /// What the deliveries of its records say when it fails with `cause`.
-    pub(crate) fn failure(&self, cause: Error) -> Error {
-        let topic_partition = self.topic_partition().clone();
-        Error::Delivery { certainty: self.certainty(), topic_partition, cause: Box::new(cause) }
+    pub(crate) fn failure(&self, now: Option<Instant>, cause: Error) -> Error {
+        let (certainty, topic_partition) = (self.certainty(), self.topic_partition().clone());
+        let (attempts, after) = (self.attempts, self.age(now));
+        Error::Delivery { certainty, attempts, after, topic_partition, cause: Box::new(cause) }
+    }
+
+    fn age(&self, now: Option<Instant>) -> Duration {
+        now.map_or(Duration::ZERO, |now| now.saturating_duration_since(self.created))
     }
 
     fn certainty(&self) -> Certainty {

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::accumulator::{Gate, Membership, PartitionKey, RecordAccumulator};
-use super::batch::ProducerBatch;
+use super::batch::{BatchNumber, ProducerBatch};
 use super::delivery::{BatchOutcome, Outcome};
 use super::produce::PartitionAnswer;
 use super::sequence::{Disposition, Mode, Refusal};
+use super::split::split;
 use super::transaction::{Phase, TransactionManager};
 use crate::backoff::ExponentialBackoff;
 use crate::error::{Certainty, Error, Remedy, is_possibly_written};
@@ -26,11 +27,13 @@ pub(crate) struct State {
     pub(crate) failed: Option<Error>,
     /// The first failure of a record since it was last asked for.
     pub(crate) failure: Option<Error>,
-    in_flight: BTreeMap<u64, InFlight>,
+    in_flight: BTreeMap<BatchNumber, InFlight>,
     /// Partitions whose sequence has a gap, or may have one.
     troubled: BTreeSet<PartitionKey>,
     settings: Settings,
     rng: fastrand::Rng,
+    /// When anything last happened, for what is told of failures.
+    now: Option<Instant>,
 }
 
 /// The settings that decide about retries.
@@ -47,6 +50,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 struct InFlight {
     created: Instant,
+    attempts: u32,
     outcome: Arc<BatchOutcome>,
     key: PartitionKey,
     has_sequence: bool,
@@ -70,9 +74,16 @@ impl State {
             troubled: BTreeSet::new(),
             settings,
             rng,
+            now: None,
         };
         state.follow_phase();
         state
+    }
+
+    /// The brokers know no idempotence: it is done without.
+    pub(crate) fn follow_mode(&mut self, mode: Mode) {
+        self.settings.mode = mode;
+        self.accumulator.follow_mode(mode);
     }
 
     /// These batches are handed to a connection.
@@ -80,6 +91,7 @@ impl State {
         for batch in batches {
             let in_flight = InFlight {
                 created: batch.created,
+                attempts: batch.attempts,
                 outcome: Arc::clone(&batch.outcome),
                 key: batch.key,
                 has_sequence: batch.stamp.is_some(),
@@ -97,6 +109,7 @@ impl State {
         answer: PartitionAnswer,
         moved: bool,
     ) -> bool {
+        self.now = Some(now);
         let is_expired = self.came_back(&batch);
         if answer.code == ErrorCode::None {
             self.written(batch, answer.base_offset, answer.log_append_time);
@@ -121,6 +134,7 @@ impl State {
 
     /// There was no answer for this batch.
     pub(crate) fn unanswered(&mut self, now: Instant, mut batch: ProducerBatch, error: Error) {
+        self.now = Some(now);
         let is_expired = self.came_back(&batch);
         let disposition = match &error {
             Error::Disconnected { written, .. } => {
@@ -183,6 +197,7 @@ impl State {
             _ if is_expired => self.give_up(batch, &error),
             _ if self.accumulator.is_orphan(&batch) => self.give_up_orphan(batch),
             _ if self.is_aborting() => self.give_up(batch, &error),
+            Disposition::Split => self.split(batch, error),
             Disposition::Retry | Disposition::RetryInNewEpoch | Disposition::RestartAndRetry if retries_are_left => {
                 if disposition == Disposition::RestartAndRetry && !self.restart_sequence(&mut batch) {
                     return self.give_up(batch, &error);
@@ -197,6 +212,19 @@ impl State {
                 self.accumulator.reenqueue(batch);
             }
             _ => self.give_up(batch, &error),
+        }
+    }
+
+    /// The batch is too large where it was sent: its parts go in its place, at once.
+    fn split(&mut self, batch: ProducerBatch, error: Error) {
+        let (number, partition, records) = (batch.number, batch.topic_partition().clone(), batch.count());
+        match split(batch) {
+            Ok(mut parts) => {
+                tracing::debug!(%partition, records, parts = parts.len(), %error, "a batch is split");
+                parts.iter_mut().for_each(|part| part.last_error = Some(error.clone()));
+                self.accumulator.replace(number, parts);
+            }
+            Err(batch) => self.give_up(*batch, &error),
         }
     }
 
@@ -227,8 +255,8 @@ impl State {
 
     /// The batch will not be sent again.
     fn give_up(&mut self, batch: ProducerBatch, error: &Error) {
-        self.failure.get_or_insert_with(|| batch.failure(error.clone()));
-        batch.fail(error.clone());
+        self.failure.get_or_insert_with(|| batch.failure(self.now, error.clone()));
+        batch.fail(self.now, error.clone());
         // The log of a topic that was created again has no gap by what an old one is not sent.
         if batch.stamp.is_some() && !self.accumulator.is_orphan(&batch) {
             if let Some(queue) = self.accumulator.queue(batch.key) {
@@ -257,23 +285,27 @@ impl State {
 
     /// Fails batches whose `delivery.timeout.ms` has passed.
     pub(crate) fn expire(&mut self, now: Instant) {
+        self.now = Some(now);
         let timeout = self.settings.delivery_timeout;
         let is_over = |created: Instant| now.saturating_duration_since(created) >= timeout;
         let mut late = Vec::new();
         for batch in self.in_flight.values_mut().filter(|b| !b.is_expired && is_over(b.created)) {
             batch.is_expired = true;
-            late.push((batch.key, Arc::clone(&batch.outcome), batch.has_sequence));
+            let after = now.saturating_duration_since(batch.created);
+            late.push((batch.key, Arc::clone(&batch.outcome), batch.has_sequence, (batch.attempts, after)));
         }
-        for (key, outcome, has_sequence) in late {
+        for (key, outcome, has_sequence, (attempts, after)) in late {
             let cause = expired(&outcome, timeout, None);
             let certainty = Certainty::PossiblyWritten;
             let topic_partition = outcome.topic_partition().clone();
             self.failure.get_or_insert_with(|| Error::Delivery {
                 certainty,
+                attempts,
+                after,
                 topic_partition,
                 cause: Box::new(cause.clone()),
             });
-            outcome.complete(Outcome::Failed { certainty, cause: cause.clone() });
+            outcome.complete(Outcome::Failed { certainty, attempts, after, cause: cause.clone() });
             if has_sequence {
                 if let Some(queue) = self.accumulator.queue(key) {
                     queue.sequence.timed_out_in_flight();
@@ -323,8 +355,8 @@ impl State {
             for batch in doubtful {
                 // Under another number it could be written twice.
                 let cause = batch.last_error.clone().unwrap_or_else(|| expired(&batch.outcome, Duration::ZERO, None));
-                self.failure.get_or_insert_with(|| batch.failure(cause.clone()));
-                batch.fail(cause);
+                self.failure.get_or_insert_with(|| batch.failure(self.now, cause.clone()));
+                batch.fail(self.now, cause);
                 self.accumulator.release(batch);
             }
             if let Some(transactions) = &mut self.transactions {
@@ -354,13 +386,15 @@ impl State {
         self.fail_queued(error);
         for batch in std::mem::take(&mut self.in_flight).into_values() {
             let certainty = Certainty::PossiblyWritten;
-            batch.outcome.complete(Outcome::Failed { certainty, cause: error.clone() });
+            let after = self.now.map_or(Duration::ZERO, |now| now.saturating_duration_since(batch.created));
+            let attempts = batch.attempts;
+            batch.outcome.complete(Outcome::Failed { certainty, attempts, after, cause: error.clone() });
         }
     }
 
     fn fail_queued(&mut self, error: &Error) {
         for batch in self.accumulator.extract(|_| true) {
-            batch.fail(error.clone());
+            batch.fail(self.now, error.clone());
             if batch.stamp.is_some() {
                 self.troubled.insert(batch.key);
                 if let Some(queue) = self.accumulator.queue(batch.key) {

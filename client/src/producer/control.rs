@@ -57,7 +57,8 @@ pub(crate) async fn end_txn(
     let chosen = connection.choose::<EndTxnRequest>(Some(version))?;
     if version >= 5 && chosen < 5 {
         // The broker was downgraded below what the transaction was written with.
-        return Err(Error::broker(ErrorCode::UnsupportedVersion, ApiKey::EndTxn, transactional_id));
+        let error = Error::broker(ErrorCode::UnsupportedVersion, ApiKey::EndTxn, transactional_id);
+        return Err(error.at(&connection.place(chosen)));
     }
     let response = connection.send(&request, chosen)?.await?;
     check(response.error_code, ApiKey::EndTxn, transactional_id, &connection.place(chosen))?;

@@ -2,6 +2,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::record::RecordMetadata;
 use crate::error::{Certainty, Error, Result};
@@ -25,13 +26,17 @@ impl Delivery {
     fn of(&self, outcome: &Outcome) -> Result<RecordMetadata> {
         let topic_partition = || self.batch.topic_partition.clone();
         match outcome {
+            // `poll` follows it before it asks.
+            Outcome::Split(_) => Err(Error::Misuse { reason: "a batch was split and its part is gone".to_owned() }),
             Outcome::Written { base_offset, log_append_time } => Ok(RecordMetadata {
                 topic_partition: topic_partition(),
                 offset: if *base_offset < 0 { -1 } else { base_offset.saturating_add(i64::from(self.index)) },
                 timestamp: log_append_time.unwrap_or(self.timestamp),
             }),
-            Outcome::Failed { certainty, cause } => Err(Error::Delivery {
+            Outcome::Failed { certainty, attempts, after, cause } => Err(Error::Delivery {
                 certainty: *certainty,
+                attempts: *attempts,
+                after: *after,
                 topic_partition: topic_partition(),
                 cause: Box::new(cause.clone()),
             }),
@@ -42,7 +47,11 @@ impl Delivery {
 impl Future for Delivery {
     type Output = Result<RecordMetadata>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        while let Some((batch, first)) = self.batch.part_of(self.index) {
+            self.batch = batch;
+            self.index -= first;
+        }
         let mut state = self.batch.lock();
         match &state.outcome {
             Some(outcome) => Poll::Ready(self.of(outcome)),
@@ -67,8 +76,21 @@ pub(crate) enum Outcome {
     },
     Failed {
         certainty: Certainty,
+        attempts: u32,
+        /// How long ago the batch was begun.
+        after: Duration,
         cause: Error,
     },
+    /// Its records were sent again as these batches, in order.
+    Split(Vec<Part>),
+}
+
+/// A part of a batch that was split.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// The index of its first record in the whole.
+    pub(crate) first: i32,
+    pub(crate) outcome: Arc<BatchOutcome>,
 }
 
 /// The cell in which all records of a batch find how it ended.
@@ -91,6 +113,14 @@ impl BatchOutcome {
 
     pub(crate) fn topic_partition(&self) -> &TopicPartition {
         &self.topic_partition
+    }
+
+    /// The part that has the record `index`, and the index of its first record.
+    fn part_of(&self, index: i32) -> Option<(Arc<Self>, i32)> {
+        let state = self.lock();
+        let Some(Outcome::Split(parts)) = &state.outcome else { return None };
+        let part = parts.iter().rev().find(|part| part.first <= index)?;
+        Some((Arc::clone(&part.outcome), part.first))
     }
 
     /// Tells everyone. The first outcome stays: a batch that has timed out is not written later.
@@ -131,7 +161,8 @@ mod tests {
         let batch = BatchOutcome::new(TopicPartition::new("t", 1));
         batch.complete(Outcome::Written { base_offset: -1, log_append_time: Some(7) });
         let cause = Error::broker(ErrorCode::UnknownServerError, ApiKey::Produce, "t-1");
-        batch.complete(Outcome::Failed { certainty: Certainty::NotWritten, cause });
+        let (certainty, after) = (Certainty::NotWritten, Duration::ZERO);
+        batch.complete(Outcome::Failed { certainty, attempts: 1, after, cause });
         let metadata = Delivery::new(&batch, 5, 1000).now_or_never().unwrap().unwrap();
         assert_eq!((metadata.offset, metadata.timestamp), (-1, 7));
     }

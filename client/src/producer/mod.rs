@@ -8,12 +8,14 @@ mod completion;
 mod config;
 mod control;
 mod delivery;
+mod message_set;
 mod partitioner;
 mod produce;
 mod record;
 mod resume;
 mod sender;
 mod sequence;
+mod split;
 mod transaction;
 mod transactional;
 

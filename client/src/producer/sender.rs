@@ -14,6 +14,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use super::accumulator::Membership;
 use super::batch::ProducerBatch;
 use super::completion::State;
+use super::message_set::{magic_of, message_set};
 use super::produce::PartitionAnswer;
 use super::sequence::Mode;
 use super::transaction::{ControlKind, ControlResponse, TransactionVersion};
@@ -193,9 +194,15 @@ impl Sender {
         version: Option<TransactionVersion>,
     ) {
         let config = &self.shared.config;
+        let cap = produce::version_cap(version.map_or(i16::MAX, TransactionVersion::produce_version), &batches);
+        let magic = connection.choose::<ProduceRequest>(Some(cap)).ok().and_then(magic_of);
         let mut sealed = Vec::with_capacity(batches.len());
         for mut batch in batches {
-            match batch.seal(config.compression, config.compression_level) {
+            let records = match magic {
+                None => batch.seal(config.compression, config.compression_level),
+                Some(magic) => message_set(&mut batch, magic, (config.compression, config.compression_level)),
+            };
+            match records {
                 Ok(records) => sealed.push((batch, records)),
                 Err(error) => {
                     self.tasks.push(Box::pin(std::future::ready(Done::Produced(None, vec![batch], Err(error)))));
@@ -209,7 +216,6 @@ impl Sender {
         if batches.is_empty() {
             return;
         }
-        let cap = produce::version_cap(version.map_or(i16::MAX, TransactionVersion::produce_version), &batches);
         self.tasks.push(match hand_over(connection, &request, cap, config.acks) {
             Ok(answer) => {
                 let broker = connection.broker();
@@ -303,6 +309,16 @@ impl Sender {
         self.id_request = IdRequest::Due { at: None, failures: 0 };
         match answer {
             Ok(id) => self.shared.lock().id = id,
+            // A cluster before 0.11.
+            Err(error @ Error::UnsupportedVersion { .. }) if self.shared.config.enable_idempotence.is_none() => {
+                tracing::warn!(
+                    %error,
+                    "enable.idempotence is off with these brokers: retries may double records; a partition has one batch in \
+                     flight at a time, so that they do not swap them"
+                );
+                self.mode = Mode::Plain { one_in_flight: true };
+                self.shared.lock().follow_mode(self.mode);
+            }
             Err(error) if error.remedy() == Remedy::GiveUp => self.shared.lock().fail_producer(&error),
             Err(error) => {
                 tracing::debug!(%error, "no producer id yet");

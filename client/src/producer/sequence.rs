@@ -2,7 +2,7 @@
 use ottla_protocol::ErrorCode;
 use ottla_protocol::record::ProducerStamp;
 
-use super::batch::ProducerBatch;
+use super::batch::{BatchNumber, ProducerBatch};
 use crate::error::{Action, Context, action};
 use crate::types::ProducerIdAndEpoch;
 
@@ -28,7 +28,7 @@ pub(crate) struct PartitionSequence {
     /// Whether the partition has a batch of this id and epoch for certain.
     is_known: bool,
     /// Batches with a connection, by number.
-    in_flight: Vec<u64>,
+    in_flight: Vec<BatchNumber>,
     /// A batch that was sent timed out: whether the log has it shows when what is in flight is answered.
     is_unresolved: bool,
     needs_new_epoch: bool,
@@ -43,6 +43,8 @@ pub(crate) enum Disposition {
     Retry,
     /// Again, under a new epoch.
     RetryInNewEpoch,
+    /// The parts of it, as more batches.
+    Split,
     /// Again, from sequence 0 of the same epoch: the broker has forgotten us (KAFKA-5793).
     RestartAndRetry,
     Fail,
@@ -137,6 +139,7 @@ impl PartitionSequence {
         match action(refusal.code, context) {
             Action::Written => Disposition::Written,
             Action::Retry | Action::Refresh => Disposition::Retry,
+            Action::Split => Disposition::Split,
             Action::Fatal => Disposition::FailAll,
             Action::NewEpoch | Action::RetryOrAbort | Action::RetryOrNewEpoch => match batch.stamp {
                 None => Disposition::Fail,
@@ -219,7 +222,7 @@ impl PartitionSequence {
 }
 
 /// Sequences wrap from `i32::MAX` to 0.
-fn advance(sequence: i32, count: i32) -> i32 {
+pub(crate) fn advance(sequence: i32, count: i32) -> i32 {
     ((i64::from(sequence) + i64::from(count)) % (i64::from(i32::MAX) + 1)) as i32
 }
 
@@ -242,7 +245,8 @@ mod tests {
 
     fn batch(number: u64, records: i32) -> ProducerBatch {
         let key = PartitionKey { topic: 0, partition: 0 };
-        let mut batch = ProducerBatch::new(number, (key, TopicPartition::new("t", 0)), Instant::now(), Vec::new(), 0);
+        let mut batch =
+            ProducerBatch::new(number.into(), (key, TopicPartition::new("t", 0)), Instant::now(), Vec::new(), 0);
         for _ in 0..records {
             batch.try_append(1 << 20, 0, None, Some(b"v"), &[]).unwrap();
         }
