@@ -76,13 +76,22 @@ fn mechanisms() -> [SaslMechanism; 4] {
     [SaslMechanism::Plain, SaslMechanism::ScramSha256, SaslMechanism::ScramSha512, SaslMechanism::OauthBearer]
 }
 
-/// One broker for all: starting it is most of the work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_listener_and_mechanism_carries_records_over_reauthentications_and_refusals_say_why() {
+    every_way("4.4.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_listener_and_mechanism_carries_records_with_zookeeper_too() {
+    every_way("2.8.2").await;
+}
+
+/// One broker for all: starting it is most of the work.
+async fn every_way(version: &str) {
     let authority = CertificateAuthority::new("Test CA").unwrap();
     let certificate = authority.server(&["localhost", "127.0.0.1"]).unwrap();
     let security = Security::new(&authority, &certificate).user("alice", "secret").max_reauth(MAX_REAUTH);
-    let kafka = Kafka::builder().security(security).start().await.unwrap();
+    let kafka = Kafka::builder().version(version).security(security).start().await.unwrap();
     let client = authority.client("alice").unwrap();
     let way = |listener, mechanism| Way {
         listener,

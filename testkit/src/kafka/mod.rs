@@ -120,7 +120,7 @@ impl KafkaBuilder {
         self
     }
 
-    /// Opens all of [`Listener::ALL`] on every node; 4.0 or newer.
+    /// Opens all of [`Listener::ALL`] on every node; 2.7 or newer, which read PEM.
     pub fn security(mut self, security: Security) -> Self {
         self.security = Some(security);
         self
@@ -197,7 +197,8 @@ impl KafkaBuilder {
         let replicas = self.nodes.min(3);
         let mut lines = if replicas > 1 { replicated(replicas) } else { Vec::new() };
         if let Some(security) = &self.security {
-            lines.extend(security.properties(&place.clients, place.controller));
+            let controller = has_controllers(&self.version).then_some(place.controller);
+            lines.extend(security.properties(&place.clients, controller));
         } else if let Some(proxy) = advertised {
             let (controller, internal, client) = (place.controller, place.internal, place.clients[0].1);
             let at = |name: &str, port: u16| format!("{name}://127.0.0.1:{port}");
@@ -217,6 +218,12 @@ impl KafkaBuilder {
         let users = self.security.as_ref().map(Security::format_args).unwrap_or_default();
         format!("{} {users}", self.format_args)
     }
+}
+
+/// Since 3.3 nodes run without ZooKeeper here, as in the images' start script.
+fn has_controllers(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (3, 3)
 }
 
 /// The ports of a node.

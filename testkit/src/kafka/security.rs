@@ -76,7 +76,7 @@ impl Security {
         self
     }
 
-    /// The arguments for `StorageTool format` that make the SCRAM users.
+    /// The arguments for `StorageTool format` that make the SCRAM users; the images read them with ZooKeeper too.
     pub(super) fn format_args(&self) -> String {
         let scram = |(name, password): &(String, String)| {
             format!(
@@ -88,13 +88,17 @@ impl Security {
     }
 
     /// The lines of `server.properties` for a node whose listeners have these ports.
-    pub(super) fn properties(&self, ports: &[(Listener, u16)], controller: u16) -> Vec<String> {
+    /// With ZooKeeper there is no port of a controller.
+    pub(super) fn properties(&self, ports: &[(Listener, u16)], controller: Option<u16>) -> Vec<String> {
         let at = |(listener, port): &(Listener, u16)| format!("{}://127.0.0.1:{port}", listener.name());
         let listeners = ports.iter().map(at).collect::<Vec<_>>().join(",");
         let protocol = |listener: &Listener| format!("{}:{}", listener.name(), listener.protocol());
         let protocols = Listener::ALL.iter().map(protocol).collect::<Vec<_>>().join(",");
         let mut lines = vec![
-            format!("listeners={listeners},CONTROLLER://127.0.0.1:{controller}"),
+            match controller {
+                Some(port) => format!("listeners={listeners},CONTROLLER://127.0.0.1:{port}"),
+                None => format!("listeners={listeners}"),
+            },
             format!("advertised.listeners={listeners}"),
             format!("listener.security.protocol.map=CONTROLLER:PLAINTEXT,{protocols}"),
             "inter.broker.listener.name=PLAINTEXT".to_owned(),
@@ -106,6 +110,8 @@ impl Security {
             "listener.name.mtls.ssl.client.auth=required".to_owned(),
             "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER".to_owned(),
             "delegation.token.secret.key=the-secret-of-delegation-tokens".to_owned(),
+            // Its name before 3.0.
+            "delegation.token.master.key=the-secret-of-delegation-tokens".to_owned(),
         ];
         if let Some(interval) = self.max_reauth {
             lines.push(format!("connections.max.reauth.ms={}", interval.as_millis()));
@@ -150,13 +156,14 @@ mod tests {
         let certificate = authority.server(&["localhost"]).unwrap();
         let security = Security::new(&authority, &certificate).user("alice", "secret");
         let ports: Vec<_> = Listener::ALL.into_iter().zip(1..).collect();
-        let lines = security.properties(&ports, 9);
+        let lines = security.properties(&ports, Some(9));
         assert!(lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
         assert_eq!(
             lines[0],
             "listeners=PLAINTEXT://127.0.0.1:1,SSL://127.0.0.1:2,MTLS://127.0.0.1:3,SASL_PLAINTEXT://127.0.0.1:4,\
              SASL_SSL://127.0.0.1:5,CONTROLLER://127.0.0.1:9"
         );
+        assert!(security.properties(&ports, None)[0].ends_with("SASL_SSL://127.0.0.1:5"), "as with ZooKeeper");
         assert!(lines.iter().any(|line| line.contains("user_alice=\"secret\"")), "{lines:?}");
         assert!(security.format_args().contains("SCRAM-SHA-512=[name=alice,password=secret]"));
     }
