@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use common::Pipes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use ottla_client::{
-    Client, ClientConfig, Consumer, ConsumerConfig, Dial, DnsLookup, Producer, ProducerConfig, ProducerRecord,
-    SecurityProtocol, StartOffset, Stream, TopicPartition,
+    Client, ClientConfig, Compression, Consumer, ConsumerConfig, Dial, DnsLookup, IsolationLevel, Producer,
+    ProducerConfig, ProducerRecord, SecurityProtocol, StartOffset, Stream, TopicPartition,
 };
-use ottla_testkit::{Broker, CertificateAuthority, Simulation};
+use ottla_testkit::kafka_protocol::messages::{FetchRequest, FetchResponse};
+use ottla_testkit::{ApiKey, Broker, CertificateAuthority, Simulation};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -229,4 +230,64 @@ async fn all_written(availability_timeout: Duration) -> bool {
 async fn records_without_a_key_keep_away_from_a_broker_that_takes_nothing() {
     assert!(all_written(Duration::from_millis(100)).await);
     assert!(!all_written(Duration::ZERO).await, "it is off by default");
+}
+
+#[tokio::test]
+async fn a_fetch_asks_for_what_the_settings_say() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let mut client = ClientConfig::new(&broker.bootstrap());
+    client.client_rack = "eu-1a".to_owned();
+    let client = Client::connect(client).await.unwrap();
+    let mut config = ConsumerConfig::default();
+    config.fetch_min_bytes = 7;
+    config.fetch_max_wait = Duration::from_millis(123);
+    config.fetch_max_bytes = 1_000_001;
+    config.max_partition_fetch_bytes = 100_001;
+    config.isolation_level = IsolationLevel::ReadCommitted;
+    let seen = Arc::new(Mutex::new(None));
+    let keeper = Arc::clone(&seen);
+    let _asked = broker.on(ApiKey::Fetch).reply(move |request: &FetchRequest| {
+        *keeper.lock().unwrap() = Some(request.clone());
+        FetchResponse::default()
+    });
+    let consumer = Consumer::new(&client, config).unwrap();
+    consumer.assign([(TopicPartition::new("t", 0), StartOffset::At(0, None))]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while seen.lock().unwrap().is_none() {
+        assert!(Instant::now() < deadline);
+        consumer.poll(Duration::from_millis(10)).await.unwrap();
+    }
+    let request = seen.lock().unwrap().take().unwrap();
+    assert_eq!((request.min_bytes, request.max_wait_ms, request.max_bytes), (7, 123, 1_000_001));
+    assert_eq!((request.isolation_level, request.rack_id.as_str()), (1, "eu-1a"));
+    assert_eq!(request.topics[0].partitions[0].partition_max_bytes, 100_001);
+}
+
+/// Bytes that the client has sent when it has sent these records.
+async fn sent(broker: &Broker, compression: Compression, level: Option<i32>) -> u64 {
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let mut config = ProducerConfig::default();
+    config.linger = Duration::from_secs(1);
+    config.batch_size = 1 << 19;
+    config.compression = compression;
+    config.compression_level = level;
+    let producer = Producer::new(&client, config).unwrap();
+    let mut rng = fastrand::Rng::with_seed(1);
+    for _ in 0..3000 {
+        let value: String = (0..20).map(|_| ["one ", "two ", "three ", "four "][rng.usize(0..4)]).collect();
+        producer.send(ProducerRecord::new("t").value(&value)).await.unwrap();
+    }
+    producer.flush().await.unwrap();
+    assert!(producer.take_failure().is_none());
+    client.metrics().total.outgoing_byte_total
+}
+
+#[tokio::test]
+async fn a_higher_level_of_compression_sends_fewer_bytes() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let plain = sent(&broker, Compression::None, None).await;
+    for (compression, low, high) in [(Compression::Gzip, 1, 9), (Compression::Zstd, 1, 19)] {
+        let (low, high) = (sent(&broker, compression, Some(low)).await, sent(&broker, compression, Some(high)).await);
+        assert!(high < low && low < plain, "{compression}: {high}, {low} and {plain} without");
+    }
 }

@@ -64,7 +64,7 @@ impl Dial for Tcp {
 }
 
 impl Tcp {
-    async fn tcp(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    fn socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         if let Some(size) = self.send_buffer {
             socket.set_send_buffer_size(size)?;
@@ -72,7 +72,11 @@ impl Tcp {
         if let Some(size) = self.receive_buffer {
             socket.set_recv_buffer_size(size)?;
         }
-        let stream = socket.connect(address).await?;
+        Ok(socket)
+    }
+
+    async fn tcp(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream = self.socket(address)?.connect(address).await?;
         // Requests are written whole: waiting for more to fill a packet only costs latency.
         stream.set_nodelay(true)?;
         Ok(stream)
@@ -102,6 +106,19 @@ pub(crate) async fn secure(tls: &Tls, _stream: Box<dyn Stream>, _host: &str) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_socket_has_the_buffers_that_are_asked_for() {
+        let sizes = |send_buffer, receive_buffer| {
+            let socket = Tcp { send_buffer, receive_buffer }.socket(SocketAddr::from(([127, 0, 0, 1], 1))).unwrap();
+            (socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap())
+        };
+        let (send, receive) = sizes(None, None);
+        let (small_send, small_receive) = sizes(Some(8192), Some(8192));
+        // Linux takes twice as much, for its own books.
+        assert!((8192..=16384).contains(&small_send) && (8192..=16384).contains(&small_receive));
+        assert!(small_send != send && small_receive != receive);
+    }
 
     #[tokio::test]
     async fn an_address_leads_back_to_its_name() {

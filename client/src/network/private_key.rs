@@ -50,21 +50,20 @@ fn decrypt(key: &str, body: &str, password: &Secret) -> Result<PrivateKeyDer<'st
     let text: Zeroizing<Vec<u8>> = Zeroizing::new(body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
     let der =
         BASE64.decode(&*text).map_err(|_| invalid(key, "the private key in it is not in PEM format".to_owned()))?;
-    let info = EncryptedPrivateKeyInfo::try_from(der.as_slice()).map_err(|error| {
-        invalid(key, format!("the private key in it is encrypted in a way that is not known: {error}"))
-    })?;
-    let plain = info.decrypt(password.reveal()).map_err(|error| match error {
+    let unreadable = |error: pkcs8::Error| {
+        let reason = format!(
+            "the private key in it is encrypted in a way that Ottla does not read ({error}): openssl pkcs8 -topk8 -v2 \
+             aes-256-cbc writes it anew"
+        );
+        invalid(key, reason)
+    };
+    let plain = EncryptedPrivateKeyInfo::try_from(der.as_slice()).map_err(unreadable)?;
+    let plain = plain.decrypt(password.reveal()).map_err(|error| match error {
         // Whether it was the password cannot be told from a broken key. The padding of AES says it one way or the other.
         pkcs8::Error::EncryptedPrivateKey(Pkcs5::DecryptFailed | Pkcs5::EncryptFailed) | pkcs8::Error::Asn1(_) => {
             invalid(PASSWORD, format!("the private key in {key} cannot be decrypted with it: it is most likely wrong"))
         }
-        other => invalid(
-            key,
-            format!(
-                "the private key in it is encrypted in a way that Ottla does not read ({other}): openssl pkcs8 -topk8 -v2 \
-                 aes-256-cbc writes it anew"
-            ),
-        ),
+        other => unreadable(other),
     })?;
     Ok(PrivatePkcs8KeyDer::from(plain.as_bytes().to_vec()).into())
 }

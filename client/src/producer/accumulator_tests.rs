@@ -249,3 +249,16 @@ fn without_adaptive_partitioning_a_long_queue_does_not_count() {
         assert_eq!(at_the_long_one > 50, !adaptive, "{at_the_long_one} of 300");
     }
 }
+
+#[test]
+fn with_ignored_keys_a_keyed_record_goes_where_one_without_a_key_goes() {
+    for ignore_keys in [true, false] {
+        let mut accumulator = accumulator(Limits { ignore_keys, ..limits() });
+        let chosen = |accumulator: &mut RecordAccumulator, key: &[u8]| {
+            let record = ProducerRecord { key: Some(key), ..ProducerRecord::new("t") };
+            accumulator.partition_for(&record).unwrap().partition
+        };
+        let partitions: BTreeSet<_> = (0..50u8).map(|key| chosen(&mut accumulator, &[key])).collect();
+        assert_eq!(partitions.len() == 1, ignore_keys, "one batch's worth stays in one partition: {partitions:?}");
+    }
+}
