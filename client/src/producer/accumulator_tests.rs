@@ -1,6 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "a test")]
 use super::*;
-use crate::metadata::Partition;
+use crate::metadata::{Partition, Topic};
 
 const ID: ProducerIdAndEpoch = ProducerIdAndEpoch { producer_id: 1, epoch: 0 };
 const LINGER: Duration = Duration::from_millis(5);
