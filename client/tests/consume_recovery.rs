@@ -326,9 +326,17 @@ async fn recreated_topic_gets_no_old_offsets() {
     let consumer = consumer(&client, |_| ());
     consumer.assign([(tp(0), StartOffset::Earliest)]);
     read(&consumer, 10).await;
+    let id = || client.cluster().topic("t").and_then(|topic| topic.id);
+    let old = id();
     assert!(broker.delete_topic("t"));
     let admin = ottla_client::Admin::new(&client);
     admin.create_topics([ottla_client::NewTopic::new("t", 1, 1)]).await.unwrap();
+    // What is written before would be for the deleted topic, and fail.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while id().is_none() || id() == old {
+        assert!(Instant::now() < deadline, "metadata tells of the new topic");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     write(&client, 0, 0..30, Compression::None).await;
     assert_eq!(read(&consumer, 30).await[&0], expected(0..30));
 }
