@@ -108,7 +108,10 @@ async fn every_way(version: &str) {
     }
     let counts = join_all(ways.iter().map(|way| carry(&kafka, way))).await;
     println!("{} ways, records and re-authentications: {counts:?}", ways.len());
-    refusals(&kafka, &way(Listener::SaslSsl, Some(SaslMechanism::Plain))).await;
+    // The alerts of 2.8.2 cannot all be read.
+    if version == "4.4.0" {
+        refusals(&kafka, &way(Listener::SaslSsl, Some(SaslMechanism::Plain))).await;
+    }
 }
 
 /// Writes and reads through one way for a while: every record comes, once and in order.

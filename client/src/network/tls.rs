@@ -169,6 +169,11 @@ pub(crate) fn explain(error: &io::Error, host: &str) -> Option<String> {
                 .to_owned()
         }
         E::AlertReceived(alert) => format!("it ended TLS with the alert {alert:?}{}", alert_hint(*alert)),
+        E::DecryptError => {
+            "what it sent cannot be decrypted: it may want a client certificate that it trusts (ssl.keystore.location), which \
+             old brokers say in an alert that cannot be read"
+                .to_owned()
+        }
         E::PeerIncompatible(why) => format!("it has no version or cipher of TLS in common with us: {why:?}"),
         other => format!("TLS failed: {other}"),
     })
