@@ -76,6 +76,8 @@ const UNSHARED: &[&str] = &[
     "DeleteGroups 3",
     "DescribeLogDirs 5",
     "DescribeShareGroupOffsets 1",
+    #[cfg(feature = "unstable-kip939")]
+    "InitProducerId 6",
     "ListOffsets 11",
     "OffsetCommit 10",
     "OffsetFetch 10",
