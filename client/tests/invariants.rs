@@ -73,9 +73,9 @@ async fn cancelled_future_leaks_no_budget_lock_or_in_flight_slot() {
     send().await.unwrap().await.unwrap();
 
     // All memory is on its way, and sends that wait for it are given up.
-    let slow = broker.on(ApiKey::Produce).delay(Duration::from_millis(300)).times(2);
+    let slow = broker.on(ApiKey::Produce).delay(Duration::from_secs(2)).times(2);
     let on_their_way = [send().await.unwrap(), send().await.unwrap()];
-    for _ in 0..50 {
+    for _ in 0..20 {
         assert!(tokio::time::timeout(Duration::from_millis(1), send()).await.is_err(), "there is no memory");
     }
     for delivery in on_their_way {
@@ -89,8 +89,10 @@ async fn cancelled_future_leaks_no_budget_lock_or_in_flight_slot() {
     // More calls than a connection has room for are given up before they are answered.
     let slow = broker.on(ApiKey::DescribeCluster).delay(Duration::from_millis(20)).always();
     let admin = Admin::new(&client);
-    for _ in 0..150 {
-        assert!(tokio::time::timeout(Duration::from_millis(1), admin.describe_cluster(false)).await.is_err());
+    let mut given_up = 0;
+    while given_up < 120 {
+        let call = tokio::time::timeout(Duration::from_millis(1), admin.describe_cluster(false));
+        given_up += usize::from(call.await.is_err());
     }
     slow.remove();
     tokio::time::timeout(Duration::from_secs(10), admin.describe_cluster(false)).await.unwrap().unwrap();
