@@ -14,7 +14,7 @@ usage: ottla-broker [OPTION VALUE | OPTION=VALUE]...
   --port P         first port (9092); 0 takes free ports
   --as-version V   Kafka version to play, 0.11 to 4.1 (4.1)
   --topic NAME:N   create a topic with N partitions; may be repeated
-  --partitions N   partitions of topics that are created without a number (1)
+  --partitions N   partitions of topics that are created without a number (4; Kafka's default is 1)
   --auto-create-topics true|false   create topics that clients name and that are not there (true)
   --authorizer true|false   let clients make ACLs; what no ACL names is open to everyone (true)
   --rebalance-delay-ms N    how long the first members of a group wait for others (300; Kafka's default is 3000)
@@ -29,8 +29,12 @@ Listens on 127.0.0.1 only, keeps everything in memory, runs until ctrl-c. Prints
 clients may come; requests it refuses are warnings on standard error (RUST_LOG=debug says more).";
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<(u16, ottla_testkit::BrokerBuilder)>, String> {
-    // Members that are started together shall join together, as from Kafka's defaults, but sooner.
-    let mut builder = Broker::builder().authorizer(true).group_initial_rebalance_delay(Duration::from_millis(300));
+    // Members that are started together shall join together, as from Kafka's defaults, but sooner. Suites of foreign clients
+    // are made for topics of several partitions: librdkafka's for four.
+    let mut builder = Broker::builder()
+        .authorizer(true)
+        .default_partitions(4)
+        .group_initial_rebalance_delay(Duration::from_millis(300));
     let mut port = 9092;
     let (mut certificate, mut key) = (None, None);
     while let Some(arg) = args.next() {
