@@ -96,8 +96,8 @@ pub use ottla_protocol::compression::Compression;
 pub use ottla_protocol::record::{Header, Headers, Record};
 pub use ottla_protocol::{ApiKey, ErrorCode};
 pub use producer::{
-    Acks, Delivery, EndOutcome, PreparedTransaction, Producer, ProducerConfig, ProducerRecord, RecordMetadata,
-    ResumedTransaction, Transaction, TransactionalProducer, murmur2, partition_of_key,
+    Acks, ChoosePartition, Delivery, EndOutcome, Partitioner, PreparedTransaction, Producer, ProducerConfig,
+    ProducerRecord, RecordMetadata, ResumedTransaction, Transaction, TransactionalProducer, murmur2, partition_of_key,
 };
 pub use secret::Secret;
 pub use types::{BrokerId, IsolationLevel, OffsetAndMetadata, ProducerIdAndEpoch, TopicPartition};

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use common::Pipes;
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use ottla_client::{
-    Client, ClientConfig, Compression, Consumer, ConsumerConfig, Dial, DnsLookup, IsolationLevel, Producer,
-    ProducerConfig, ProducerRecord, SecurityProtocol, StartOffset, Stream, TopicPartition,
+    ChoosePartition, Client, ClientConfig, Compression, Consumer, ConsumerConfig, Dial, DnsLookup, IsolationLevel,
+    Partitioner, Producer, ProducerConfig, ProducerRecord, SecurityProtocol, StartOffset, Stream, TopicPartition,
 };
 use ottla_testkit::kafka_protocol::messages::{FetchRequest, FetchResponse};
 use ottla_testkit::{ApiKey, Broker, CertificateAuthority, Simulation};
@@ -290,4 +290,34 @@ async fn a_higher_level_of_compression_sends_fewer_bytes() {
         let (low, high) = (sent(&broker, compression, Some(low)).await, sent(&broker, compression, Some(high)).await);
         assert!(high < low && low < plain, "{compression}: {high}, {low} and {plain} without");
     }
+}
+
+/// By the length of the value, whatever the key; one too far for an empty one.
+#[derive(Debug)]
+struct ByLength;
+
+impl ChoosePartition for ByLength {
+    fn choose(&self, record: &ProducerRecord<'_>, partitions: usize) -> usize {
+        match record.value.map_or(0, <[u8]>::len) {
+            0 => partitions,
+            length => length % partitions,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_partitioner_of_the_users_chooses_for_records_that_name_no_partition() {
+    let broker = Broker::builder().topic("t", 3).start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let mut config = ProducerConfig::default();
+    config.partitioner = Partitioner::Custom(Arc::new(ByLength));
+    let producer = Producer::new(&client, config).unwrap();
+    for (value, expected) in [("a", 1), ("bb", 2), ("ccc", 0)] {
+        let record = ProducerRecord::new("t").key("one key").value(value);
+        assert_eq!(producer.send(record).await.unwrap().await.unwrap().topic_partition.partition, expected);
+    }
+    let named = ProducerRecord::new("t").partition(2).value("a");
+    assert_eq!(producer.send(named).await.unwrap().await.unwrap().topic_partition.partition, 2);
+    let error = producer.send(ProducerRecord::new("t").value("")).await.unwrap_err();
+    assert!(error.to_string().contains("the partitioner chose 3 for topic t, which has 3 partitions"), "{error}");
 }

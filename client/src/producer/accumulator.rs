@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::availability::Availability;
 use super::batch::{BatchNumber, ProducerBatch, nth};
 use super::delivery::Delivery;
-use super::partitioner::{Load, StickyPartition, estimated_size, partition_of_key};
+use super::partitioner::{Load, Partitioner, StickyPartition, chosen, estimated_size, partition_of_key};
 use super::record::ProducerRecord;
 use super::sequence::{Mode, PartitionSequence};
 use crate::error::{Error, Result};
@@ -92,6 +92,7 @@ pub(crate) struct RecordAccumulator {
     pub(crate) orphans: Vec<ProducerBatch>,
     rng: fastrand::Rng,
     generation: u64,
+    pub(crate) partitioner: Partitioner,
     /// Leaders in this rack get the records without a key (KIP-1123).
     pub(crate) rack: Option<String>,
 }
@@ -137,6 +138,7 @@ impl RecordAccumulator {
             orphans: Vec::new(),
             rng,
             generation: 0,
+            partitioner: Partitioner::BuiltIn,
             rack: None,
         }
     }
@@ -158,7 +160,7 @@ impl RecordAccumulator {
         if let Gate::Shut(error) = &self.gate {
             return Err(error.clone());
         }
-        let Some(key) = self.partition_for(record) else { return Ok(Appended::UnknownPartition) };
+        let Some(key) = self.partition_for(record)? else { return Ok(Appended::UnknownPartition) };
         let limit = self.limits.batch_size.max(1);
         if self.limits.mode == Mode::Transactional {
             self.want_membership(key);
@@ -229,24 +231,29 @@ impl RecordAccumulator {
         }
     }
 
-    fn partition_for(&mut self, record: &ProducerRecord<'_>) -> Option<PartitionKey> {
+    fn partition_for(&mut self, record: &ProducerRecord<'_>) -> Result<Option<PartitionKey>> {
         if self.topics.get(self.last).is_none_or(|t| *t.name != *record.topic) {
-            self.last = *self.by_name.get(record.topic)?;
+            let Some(known) = self.by_name.get(record.topic) else { return Ok(None) };
+            self.last = *known;
         }
         let topic = self.last;
-        let queues = self.topics.get_mut(topic)?;
+        let Some(queues) = self.topics.get_mut(topic) else { return Ok(None) };
         let count = queues.partitions.len();
-        let partition = match (record.partition, record.key) {
-            (Some(partition), _) => usize::try_from(partition).ok().filter(|p| *p < count)?,
-            _ if count == 0 => return None,
-            (None, Some(key)) if !self.limits.ignore_keys => partition_of_key(key, count),
+        let partition = match (record.partition, record.key, &self.partitioner) {
+            (Some(partition), ..) => match usize::try_from(partition) {
+                Ok(partition) if partition < count => partition,
+                _ => return Ok(None),
+            },
+            _ if count == 0 => return Ok(None),
+            (None, _, Partitioner::Custom(partitioner)) => chosen(&**partitioner, record, count)?,
+            (None, Some(key), _) if !self.limits.ignore_keys => partition_of_key(key, count),
             _ => {
                 let TopicQueues { sticky, partitions, .. } = queues;
                 let adaptive = self.limits.adaptive.then_some(&self.availability);
                 sticky.choose(&mut self.rng, count, |i| partitions.get(i).map_or(UNAVAILABLE, |p| p.load(adaptive)))
             }
         };
-        Some(PartitionKey { topic, partition })
+        Ok(Some(PartitionKey { topic, partition }))
     }
 
     /// Takes a place in the line for memory.

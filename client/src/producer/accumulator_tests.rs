@@ -173,7 +173,7 @@ fn keyed_partition_ignores_leader_availability() {
         let key = key.to_be_bytes();
         let expected = partition_of_key(&key, 4);
         let record = ProducerRecord { key: Some(&key), ..ProducerRecord::new("t") };
-        assert_eq!(accumulator.partition_for(&record).unwrap().partition, expected);
+        assert_eq!(accumulator.partition_for(&record).unwrap().unwrap().partition, expected);
     }
 }
 
@@ -210,7 +210,7 @@ fn chosen(accumulator: &mut RecordAccumulator) -> BTreeSet<usize> {
     let mut chosen = BTreeSet::new();
     for _ in 0..200 {
         let record = ProducerRecord { value: Some(b"v"), ..ProducerRecord::new("t") };
-        chosen.insert(accumulator.partition_for(&record).unwrap().partition);
+        chosen.insert(accumulator.partition_for(&record).unwrap().unwrap().partition);
         accumulator.topics[0].sticky.appended(1000, 1, false);
     }
     chosen
@@ -243,7 +243,7 @@ fn without_adaptive_partitioning_a_long_queue_does_not_count() {
         let mut at_the_long_one = 0;
         for _ in 0..300 {
             let record = ProducerRecord { value: Some(b"v"), ..ProducerRecord::new("t") };
-            at_the_long_one += usize::from(accumulator.partition_for(&record).unwrap().partition == 0);
+            at_the_long_one += usize::from(accumulator.partition_for(&record).unwrap().unwrap().partition == 0);
             accumulator.topics[0].sticky.appended(1000, 1, false);
         }
         assert_eq!(at_the_long_one > 50, !adaptive, "{at_the_long_one} of 300");
@@ -256,7 +256,7 @@ fn with_ignored_keys_a_keyed_record_goes_where_one_without_a_key_goes() {
         let mut accumulator = accumulator(Limits { ignore_keys, ..limits() });
         let chosen = |accumulator: &mut RecordAccumulator, key: &[u8]| {
             let record = ProducerRecord { key: Some(key), ..ProducerRecord::new("t") };
-            accumulator.partition_for(&record).unwrap().partition
+            accumulator.partition_for(&record).unwrap().unwrap().partition
         };
         let partitions: BTreeSet<_> = (0..50u8).map(|key| chosen(&mut accumulator, &[key])).collect();
         assert_eq!(partitions.len() == 1, ignore_keys, "one batch's worth stays in one partition: {partitions:?}");

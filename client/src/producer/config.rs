@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use ottla_protocol::compression::Compression;
 
+use super::partitioner::Partitioner;
 use crate::config::CLIENT_SETTINGS;
 use crate::consumer::CONSUMER_SETTINGS;
 use crate::error::{Error, Result};
@@ -71,6 +72,9 @@ pub struct ProducerConfig {
     /// Levels of lz4 are taken but have no effect: there is only the fast compressor that Kafka's client uses at level 9
     /// ([`Compression::Lz4`]). Default: Kafka's default of the codec (-1, 9, 3).
     pub compression_level: Option<i32>,
+    /// `partitioner.class`: who chooses the partition of records that name none. In code only: properties name classes of
+    /// Java's. Default: Kafka's own.
+    pub partitioner: Partitioner,
     /// `partitioner.ignore.keys`: records with keys go anywhere too. Default: false.
     pub partitioner_ignore_keys: bool,
     /// `partitioner.adaptive.partitioning.enable`: records without a key go less often where batches queue up.
@@ -104,6 +108,7 @@ impl Default for ProducerConfig {
             delivery_timeout: DELIVERY_TIMEOUT,
             compression: Compression::None,
             compression_level: None,
+            partitioner: Partitioner::BuiltIn,
             partitioner_ignore_keys: false,
             partitioner_adaptive_partitioning_enable: true,
             partitioner_availability_timeout: Duration::ZERO,
@@ -240,7 +245,11 @@ impl ProducerConfig {
                 ])?;
             }
             "partitioner.class" if property.value.is_empty() => {}
-            "partitioner.class" => return Err(property.invalid("it is for classes of the Java client: leave it out")),
+            "partitioner.class" => {
+                return Err(property.invalid(
+                    "it is for classes of the Java client: leave it out, or set ProducerConfig::partitioner",
+                ));
+            }
             "partitioner.ignore.keys" => self.partitioner_ignore_keys = property.boolean()?,
             "partitioner.adaptive.partitioning.enable" => {
                 self.partitioner_adaptive_partitioning_enable = property.boolean()?;

@@ -41,7 +41,7 @@ pub(crate) use control::init_transactional;
 pub(crate) use config::PRODUCER_SETTINGS;
 pub use config::{Acks, ProducerConfig};
 pub use delivery::Delivery;
-pub use partitioner::{murmur2, partition_of_key};
+pub use partitioner::{ChoosePartition, Partitioner, murmur2, partition_of_key};
 pub use record::{ProducerRecord, RecordMetadata};
 pub use resume::{EndOutcome, PreparedTransaction, ResumedTransaction};
 pub use transactional::{Transaction, TransactionalProducer};
@@ -138,6 +138,7 @@ impl Producer {
             backoff: client.config().retry(),
         };
         let mut accumulator = RecordAccumulator::new(limits, fastrand::Rng::new());
+        accumulator.partitioner = config.partitioner.clone();
         let rack = &client.config().client_rack;
         accumulator.rack = (config.partitioner_rack_aware && !rack.is_empty()).then(|| rack.clone());
         let state = State::new(accumulator, transactions, settings, fastrand::Rng::new());

@@ -1,5 +1,53 @@
 //! Which partition a record goes to: by its key as Java does, else the sticky partition of KIP-794.
+use std::fmt;
+use std::sync::Arc;
+
 use ottla_protocol::record::Header;
+
+use super::record::ProducerRecord;
+use crate::error::{Error, Result};
+
+/// Who chooses the partition of a record that names none (`partitioner.class`).
+#[derive(Clone, Debug, Default)]
+pub enum Partitioner {
+    /// Kafka's: a key by its murmur2 hash, as every Java client does; records without one stay in a partition for about a
+    /// batch (KIP-794).
+    #[default]
+    BuiltIn,
+    /// A choice of your own. The other settings of partitioners have no effect on it.
+    Custom(Arc<dyn ChoosePartition>),
+}
+
+/// A partitioner of your own.
+pub trait ChoosePartition: fmt::Debug + Send + Sync {
+    /// The partition for `record`, out of `partitions`: 0 and more, below `partitions`; the send of a record that gets
+    /// another is refused. Called for each attempt to append the record, under the producer's lock: it must be quick, and
+    /// must not send.
+    fn choose(&self, record: &ProducerRecord<'_>, partitions: usize) -> usize;
+}
+
+impl PartialEq for Partitioner {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::BuiltIn, Self::BuiltIn) => true,
+            (Self::Custom(a), Self::Custom(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Partitioner {}
+
+/// What a partitioner of the user's says.
+pub(crate) fn chosen(by: &dyn ChoosePartition, record: &ProducerRecord<'_>, partitions: usize) -> Result<usize> {
+    let partition = by.choose(record, partitions);
+    if partition < partitions {
+        return Ok(partition);
+    }
+    let topic = record.topic;
+    let reason = format!("the partitioner chose {partition} for topic {topic}, which has {partitions} partitions");
+    Err(Error::Misuse { reason })
+}
 
 /// Kafka's murmur2 (`Utils.murmur2`), so that a key meets the partition it has in every other client.
 #[must_use]
