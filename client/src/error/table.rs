@@ -286,13 +286,15 @@ fn admin(code: ErrorCode) -> Action {
 pub(crate) fn is_possibly_written(code: ErrorCode, acks_all: bool) -> bool {
     match code {
         // A leader that has appended answers these when it loses the partition while it waits for the others.
-        E::UnknownTopicOrPartition | E::NotLeaderOrFollower | E::UnknownTopicId => acks_all,
+        E::UnknownTopicOrPartition | E::NotLeaderOrFollower => acks_all,
         code => !DEFINITE.contains(&code),
     }
 }
 
 /// After these the batch is not in the log.
-const DEFINITE: [ErrorCode; 23] = [
+const DEFINITE: [ErrorCode; 24] = [
+    // The id is looked up before anything is appended, and the log of a topic that has gone is gone with it.
+    E::UnknownTopicId,
     E::CorruptMessage,
     E::MessageTooLarge,
     E::InvalidTopicException,

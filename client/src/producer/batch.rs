@@ -81,6 +81,12 @@ impl ProducerBatch {
         }
     }
 
+    /// It goes to another topic of the same name, whose log does not know its identity.
+    pub(crate) fn move_to(&mut self, topic_id: Uuid) {
+        self.topic_id = topic_id;
+        self.stamp = None;
+    }
+
     pub(crate) fn topic_partition(&self) -> &TopicPartition {
         self.outcome.topic_partition()
     }

@@ -195,7 +195,9 @@ impl State {
             }
             // Who waited for it has been told: it is not tried again.
             _ if is_expired => self.give_up(batch, &error),
-            _ if self.accumulator.is_orphan(&batch) => self.give_up_orphan(batch),
+            _ if self.accumulator.is_orphan(&batch) && !self.accumulator.adopt(&mut batch) => {
+                self.give_up_orphan(batch)
+            }
             _ if self.is_aborting() => self.give_up(batch, &error),
             Disposition::Split => self.split(batch, error),
             Disposition::Retry | Disposition::RetryInNewEpoch | Disposition::RestartAndRetry if retries_are_left => {

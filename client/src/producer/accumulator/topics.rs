@@ -41,20 +41,39 @@ impl RecordAccumulator {
         }
     }
 
-    /// Takes over the id of a topic. Under another id it is another topic, whose log knows none of our sequences, and what
-    /// was meant for the old one is not for it. It may have fewer partitions.
+    /// Takes over the id of a topic. Under another id it is another topic, whose log knows none of our sequences. It may have
+    /// fewer partitions. Batches go to it as well, for their sender named a topic and no id, but for those that it may
+    /// have got already: from an attempt by name.
     fn update_id(&mut self, index: usize, id: Uuid, partitions: usize) {
         let topic = &mut self.topics[index];
         let old = std::mem::replace(&mut topic.id, id);
         if old.is_nil() || old == id {
             return;
         }
-        for queue in &mut topic.partitions {
-            self.orphans.extend(std::mem::take(&mut queue.batches));
+        for (partition, queue) in topic.partitions.iter_mut().enumerate() {
             queue.sequence.restart(ProducerIdAndEpoch::NONE);
+            for mut batch in std::mem::take(&mut queue.batches) {
+                if batch.is_ambiguous || partition >= partitions {
+                    self.orphans.push(batch);
+                } else {
+                    batch.move_to(id);
+                    queue.batches.push_back(batch);
+                }
+            }
+            if queue.batches.is_empty() {
+                self.active.remove(&PartitionKey { topic: index, partition });
+            }
         }
         topic.partitions.truncate(partitions);
-        self.active.retain(|key| key.topic != index);
+    }
+
+    /// Lets a batch for an old topic go to the one that has its name now, unless that may have it, or has no such partition.
+    pub(crate) fn adopt(&mut self, batch: &mut ProducerBatch) -> bool {
+        let is_adopted = !batch.is_ambiguous && self.queue(batch.key).is_some();
+        if is_adopted {
+            batch.move_to(self.topic_id(batch.key));
+        }
+        is_adopted
     }
 
     /// Whether the batch was made for a topic that was deleted and created again.
