@@ -6,22 +6,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::Pipes;
+use common::{Pipes, client, config};
 use ottla_client::{
     Acks, Admin, Certainty, Client, ClientConfig, Consumer, ConsumerConfig, Error, OffsetAndMetadata, Producer,
     ProducerConfig, ProducerRecord, StartOffset, TopicPartition, TransactionalProducer,
 };
 use ottla_testkit::{ApiKey, Broker, ErrorCode, Simulation};
-
-fn config(change: impl FnOnce(&mut ProducerConfig)) -> ProducerConfig {
-    let mut config = ProducerConfig::default();
-    change(&mut config);
-    config
-}
-
-async fn client(broker: &Broker) -> Client {
-    Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap()
-}
 
 /// How often a thread with nothing but this falls asleep in a virtual hour: once for each timer that goes off.
 fn sleeps_in_an_hour(with_client: bool) -> u64 {

@@ -1,23 +1,16 @@
 //! Writing records to the embedded broker, with faults.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+mod common;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use common::{client, config};
 use ottla_client::{
     Acks, Admin, Certainty, Client, ClientConfig, Compression, Error, ErrorCode, IsolationLevel, OffsetSpec, Producer,
     ProducerConfig, ProducerRecord, TopicPartition,
 };
 use ottla_testkit::{ApiKey, Broker};
-
-fn config(change: impl FnOnce(&mut ProducerConfig)) -> ProducerConfig {
-    let mut config = ProducerConfig::default();
-    change(&mut config);
-    config
-}
-
-async fn client(broker: &Broker) -> Client {
-    Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap()
-}
 
 /// How many records each partition of `topic` has.
 async fn ends(client: &Client, topic: &str, partitions: i32) -> Vec<i64> {

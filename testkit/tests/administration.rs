@@ -4,14 +4,12 @@
 
 mod wire;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
-use kafka_protocol::records::{
-    Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
-};
+use kafka_protocol::records::{Compression, Record, RecordBatchDecoder};
 use ottla_testkit::Broker;
-use wire::{Client, batch};
+use wire::{Client, batch, encoded, record};
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -215,25 +213,11 @@ fn keyed(records: &[(&'static str, &'static str)]) -> Bytes {
 /// The records' timestamps are 1 ms apart.
 fn compressed(records: &[(&'static str, &'static str)], compression: Compression) -> Bytes {
     let record = |(index, &(key, value)): (usize, &(&'static str, &'static str))| Record {
-        transactional: false,
-        control: false,
-        partition_leader_epoch: -1,
-        producer_id: -1,
-        producer_epoch: -1,
-        timestamp_type: TimestampType::Creation,
-        offset: index as i64,
-        sequence: -1 + index as i32,
-        timestamp: 1_700_000_000_000 + index as i64,
         key: Some(Bytes::from_static(key.as_bytes())),
         value: Some(Bytes::from_static(value.as_bytes())),
-        headers: Default::default(),
-        delete_horizon: false,
+        ..record(index, 1_700_000_000_000 + index as i64)
     };
-    let records: Vec<_> = records.iter().enumerate().map(record).collect();
-    let mut out = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression };
-    RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
-    out.freeze()
+    encoded(&records.iter().enumerate().map(record).collect::<Vec<_>>(), compression)
 }
 
 async fn produce(client: &mut Client, records: Bytes) -> i16 {
@@ -287,12 +271,8 @@ async fn compressed_batches_are_compacted_and_stay_compressed() {
 }
 
 fn batch_without_key(codec: Compression) -> Bytes {
-    let mut records = RecordBatchDecoder::decode_all(&mut keyed(&[("k", "v")])).unwrap().remove(0).records;
-    records[0].key = None;
-    let mut out = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression: codec };
-    RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
-    out.freeze()
+    let without_key = Record { value: Some(Bytes::from_static(b"v")), ..record(0, 1_700_000_000_000) };
+    encoded(&[without_key], codec)
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@
 
 mod wire;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
-use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType};
+use kafka_protocol::records::{Compression, Record};
 use ottla_testkit::Broker;
-use wire::Client;
+use wire::{Client, encoded, record};
 
 fn topic(name: &'static str) -> TopicName {
     TopicName(StrBytes::from_static_str(name))
@@ -20,25 +20,11 @@ fn topic(name: &'static str) -> TopicName {
 /// A batch of records with these keys and timestamps.
 fn records(records: &[(Option<&str>, i64)]) -> Bytes {
     let record = |(index, &(key, timestamp)): (usize, &(Option<&str>, i64))| Record {
-        transactional: false,
-        control: false,
-        partition_leader_epoch: -1,
-        producer_id: -1,
-        producer_epoch: -1,
-        timestamp_type: TimestampType::Creation,
-        offset: index as i64,
-        sequence: index as i32 - 1,
-        timestamp,
         key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
         value: Some(Bytes::from_static(b"v")),
-        headers: Default::default(),
-        delete_horizon: false,
+        ..record(index, timestamp)
     };
-    let records: Vec<_> = records.iter().enumerate().map(record).collect();
-    let mut out = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
-    RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
-    out.freeze()
+    encoded(&records.iter().enumerate().map(record).collect::<Vec<_>>(), Compression::None)
 }
 
 async fn produce(client: &mut Client, version: i16, records: Bytes) -> PartitionProduceResponse {

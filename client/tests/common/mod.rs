@@ -1,4 +1,4 @@
-//! Networks that a test holds in its hands.
+//! What tests begin with, and networks that a test holds in its hands.
 #![allow(dead_code, reason = "not every test needs each of them")]
 use std::collections::HashMap;
 use std::io;
@@ -6,9 +6,21 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use ottla_client::{Dial, Stream};
-use ottla_testkit::Simulation;
+use ottla_client::{Client, ClientConfig, Dial, ProducerConfig, Stream};
+use ottla_testkit::{Broker, Simulation};
 use tokio::net::TcpStream;
+
+/// The default settings with a change.
+pub(crate) fn config(change: impl FnOnce(&mut ProducerConfig)) -> ProducerConfig {
+    let mut config = ProducerConfig::default();
+    change(&mut config);
+    config
+}
+
+/// A client with default settings.
+pub(crate) async fn client(broker: &Broker) -> Client {
+    Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap()
+}
 
 /// Names and where they lead now; other names are addresses.
 #[derive(Debug, Default)]

@@ -81,22 +81,39 @@ pub(crate) fn batch(values: &[&str], producer: Option<(i64, i16, i32)>, transact
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let record = |(index, value): (usize, &&str)| Record {
         transactional,
-        control: false,
-        partition_leader_epoch: -1,
         producer_id,
         producer_epoch,
-        timestamp_type: TimestampType::Creation,
-        offset: index as i64,
         sequence: base + index as i32,
-        timestamp: now,
-        key: None,
         value: Some(Bytes::copy_from_slice(value.as_bytes())),
-        headers: Default::default(),
-        delete_horizon: false,
+        ..record(index, now)
     };
     let records: Vec<_> = values.iter().enumerate().map(record).collect();
+    encoded(&records, Compression::None)
+}
+
+/// The record `index` of a batch, of no producer, without key and value.
+pub(crate) fn record(index: usize, timestamp: i64) -> Record {
+    Record {
+        transactional: false,
+        control: false,
+        partition_leader_epoch: -1,
+        producer_id: -1,
+        producer_epoch: -1,
+        timestamp_type: TimestampType::Creation,
+        offset: index as i64,
+        sequence: -1 + index as i32,
+        timestamp,
+        key: None,
+        value: None,
+        headers: Default::default(),
+        delete_horizon: false,
+    }
+}
+
+/// These records as one batch.
+pub(crate) fn encoded(records: &[Record], compression: Compression) -> Bytes {
     let mut out = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
-    RecordBatchEncoder::encode(&mut out, &records, &options).unwrap();
+    let options = RecordEncodeOptions { version: 2, compression };
+    RecordBatchEncoder::encode(&mut out, records, &options).unwrap();
     out.freeze()
 }
