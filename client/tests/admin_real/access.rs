@@ -57,7 +57,10 @@ pub(crate) async fn scram(w: &World) {
     found.sort_by_key(|c| c.iterations);
     assert_eq!((found[1].mechanism, found[1].iterations), (ScramMechanism::Sha512, 8192));
     assert_eq!(code(described.remove("bob").unwrap()), ErrorCode::ResourceNotFound);
-    assert!(admin.describe_scram_users(&[]).await.unwrap().contains_key("alice"));
+    w.eventually("alice is among all", || async {
+        admin.describe_scram_users(&[]).await.unwrap().contains_key("alice").then_some(())
+    })
+    .await;
     admin.delete_scram_user("alice", ScramMechanism::Sha512).await.unwrap();
     assert_eq!(code(admin.delete_scram_user("bob", ScramMechanism::Sha512).await), ErrorCode::ResourceNotFound);
     let few = admin.upsert_scram_user("alice", ScramMechanism::Sha512, 4095, "hunter2").await.unwrap_err();
@@ -81,7 +84,10 @@ pub(crate) async fn quotas(w: &World) {
         (found.get(&alice)?.get("producer_byte_rate") == Some(&1e6)).then_some(())
     })
     .await;
-    assert!(w.admin.describe_quotas(&QuotaFilter::default()).await.unwrap().contains_key(&other));
+    w.eventually("the other has one too", || async {
+        w.admin.describe_quotas(&QuotaFilter::default()).await.unwrap().contains_key(&other).then_some(())
+    })
+    .await;
     w.admin.alter_quotas(&HashMap::from([(alice.clone(), limit(None)), (other, limit(None))])).await.unwrap();
     w.eventually("alice has no limit", || async {
         w.admin.describe_quotas(&filter).await.unwrap().is_empty().then_some(())

@@ -142,7 +142,8 @@ impl World {
         }
     }
 
-    /// Until the condition holds.
+    /// Until the condition holds. Whatever a broker keeps from the log of the cluster is asked for so: each call may go to
+    /// another broker, and one may lag behind the rest.
     async fn eventually<T, F: Future<Output = Option<T>>>(&self, what: &str, attempt: impl Fn() -> F) -> T {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {

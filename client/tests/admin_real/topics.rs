@@ -32,17 +32,30 @@ pub(crate) async fn topics(w: &World) {
     assert_eq!(code(again), ErrorCode::TopicAlreadyExists);
 
     w.client.topic("topics-a", Instant::now() + Duration::from_secs(30)).await.unwrap();
-    let names = w.admin.list_topics().await.unwrap();
-    assert!(names.contains(&"topics-a".to_owned()) && !names.contains(&"not-made".to_owned()), "{names:?}");
-    let mut described = w.admin.describe_topics(&["topics-a", "missing"]).await.unwrap();
-    let topic = described.remove("topics-a").unwrap().unwrap();
+    let names = w
+        .eventually("topics-a is listed", || async {
+            w.admin.list_topics().await.ok().filter(|names| names.contains(&"topics-a".to_owned()))
+        })
+        .await;
+    assert!(!names.contains(&"not-made".to_owned()), "{names:?}");
+    let (topic, mut described) = w
+        .eventually("topics-a is described", || async {
+            let mut described = w.admin.describe_topics(&["topics-a", "missing"]).await.unwrap();
+            Some((described.remove("topics-a")?.ok()?, described))
+        })
+        .await;
     assert_eq!(topic.partitions.len(), 3);
     assert_eq!(code(described.remove("missing").unwrap()), ErrorCode::UnknownTopicOrPartition);
     assert!(!w.admin.list_topics().await.unwrap().contains(&"missing".to_owned()), "asking does not create");
 
     if w.is_new {
-        let mut described = w.admin.describe_topic_partitions(&["topics-a", "assigned", "missing"]).await.unwrap();
-        let details = described.remove("topics-a").unwrap().unwrap();
+        let (details, mut described) = w
+            .eventually("topics-a is described by pages", || async {
+                let asked = ["topics-a", "assigned", "missing"];
+                let mut described = w.admin.describe_topic_partitions(&asked).await.unwrap();
+                Some((described.remove("topics-a")?.ok()?, described))
+            })
+            .await;
         assert_eq!((Some(details.id), details.partitions.len()), (topic.id, 3));
         assert!(details.partitions.iter().all(|p| p.leader.is_some() && p.isr == p.replicas));
         assert_eq!(code(described.remove("missing").unwrap()), ErrorCode::UnknownTopicOrPartition);
