@@ -253,7 +253,7 @@ impl Client {
             // A broker before 0.11 would name the coordinator of the group of that name.
             let ours = VersionRange { min: 1, max: FindCoordinatorRequest::MAX_VERSION };
             let (api, theirs) = (ApiKey::FindCoordinator, connection.api_versions().range(ApiKey::FindCoordinator));
-            return Err(Error::UnsupportedVersion { api, ours, theirs, broker: connection.place(version).broker });
+            return Err(Error::UnsupportedVersion { api, ours, theirs, broker: connection.place(version).name() });
         }
         let mut request = FindCoordinatorRequest { key_type: kind as i8, ..Default::default() };
         // Versions 4 and newer look up many keys at once (KIP-699).

@@ -2,6 +2,7 @@
 mod advice;
 pub(crate) mod table;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_protocol::{ApiKey, ErrorCode, VersionRange};
@@ -9,7 +10,7 @@ use ottla_protocol::{ApiKey, ErrorCode, VersionRange};
 use self::advice::advice;
 use self::table::flags;
 pub(crate) use self::table::{Action, Context, action, is_possibly_written};
-use crate::types::TopicPartition;
+use crate::types::{BrokerId, TopicPartition};
 
 /// The result of most calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -293,7 +294,7 @@ impl Error {
     /// With who answered, and in which version.
     pub(crate) fn at(mut self, place: &Place) -> Self {
         if let Self::Broker { broker, version, .. } = &mut self {
-            (*broker, *version) = (Some(place.broker.clone()), Some(place.version));
+            (*broker, *version) = (Some(place.name()), Some(place.version));
         }
         self
     }
@@ -304,11 +305,19 @@ impl Error {
     }
 }
 
-/// Who answered, and in which version of the API.
+/// Who answered, and in which version of the API. Put into words for an error only: every answer has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) broker: String,
+    pub(crate) broker: BrokerId,
+    pub(crate) address: Arc<str>,
     pub(crate) version: i16,
+}
+
+impl Place {
+    /// The broker, as texts name it.
+    pub(crate) fn name(&self) -> String {
+        format!("broker {} ({})", self.broker, self.address)
+    }
 }
 
 /// What a retry loop does about a code that has no table of its own.
@@ -373,7 +382,7 @@ mod tests {
 
     #[test]
     fn an_error_says_what_happened_where_and_what_to_do() {
-        let place = Place { broker: "broker 1 (127.0.0.1:9092)".into(), version: 12 };
+        let place = Place { broker: BrokerId(1), address: "127.0.0.1:9092".into(), version: 12 };
         let refused = Error::broker(ErrorCode::NotEnoughReplicas, ApiKey::Produce, "orders-3").at(&place);
         assert_eq!(
             refused.to_string(),

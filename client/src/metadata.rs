@@ -145,6 +145,26 @@ impl ClusterSnapshot {
     }
 }
 
+/// Finds partitions that come by topic, with one search for each run of them.
+#[derive(Debug)]
+pub(crate) struct TopicCursor<'a> {
+    cluster: &'a ClusterSnapshot,
+    last: Option<&'a Topic>,
+}
+
+impl<'a> TopicCursor<'a> {
+    pub(crate) fn new(cluster: &'a ClusterSnapshot) -> Self {
+        Self { cluster, last: None }
+    }
+
+    pub(crate) fn topic(&mut self, name: &str) -> Option<&'a Topic> {
+        if self.last.is_none_or(|topic| *topic.name != *name) {
+            self.last = self.cluster.topic(name);
+        }
+        self.last
+    }
+}
+
 impl Topic {
     /// The partition `index`.
     #[must_use]

@@ -18,9 +18,8 @@ async fn an_idle_client_costs_next_to_nothing() {
     // Three brokers answer a silent fetch after fetch.max.wait.ms each.
     let polls = cost("polls");
     assert!((4.0..8.0).contains(&polls), "every broker is fetched from, and no sooner than it has to: {polls}/s");
-    // The bar is 0.1 % on a quiet machine, and what is printed shows it; a poll costs twice as much where caches are
-    // cold. A timer too many, or a loop, costs more than this.
-    assert!(cost("cpu_percent") < 0.3);
+    // The bar is 0.1 %, and 0.07 was measured beside a busy neighbour; the rest is for slower machines.
+    assert!(cost("cpu_percent") < 0.15);
     assert!(cost("wakeups") - polls < 10.0);
     assert!(cost("memory_mib") < 5.0);
 }

@@ -29,6 +29,8 @@ impl Segments {
 
 /// How much is read at once while little is known of the frame.
 const READ_AHEAD: usize = 64 << 10;
+/// With so much room left nothing is made anew: many short frames share one piece of memory.
+const ENOUGH: usize = READ_AHEAD / 4;
 
 /// Cuts what is read from a connection into frames.
 #[derive(Debug)]
@@ -55,7 +57,10 @@ impl FrameDecoder {
             _ => 0,
         };
         let at_most = self.buffer.len().max(self.proven).max(READ_AHEAD);
-        self.buffer.reserve(wanted.clamp(READ_AHEAD, at_most));
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room < wanted.clamp(ENOUGH, at_most) {
+            self.buffer.reserve(wanted.clamp(READ_AHEAD, at_most));
+        }
         &mut self.buffer
     }
 
@@ -116,6 +121,20 @@ mod tests {
         let mut frames = FrameDecoder::new(100);
         frames.buffer().extend_from_slice(&(-2i32).to_be_bytes());
         assert_eq!(frames.next_frame(), Err(DecodeError::Length(-2)));
+    }
+
+    #[test]
+    fn short_frames_share_one_buffer() {
+        let mut frames = FrameDecoder::new(100);
+        let room = frames.buffer().capacity();
+        // Each is kept while the next one is read, as whoever asked for it has not looked at it yet.
+        let mut before = None;
+        for _ in 0..1000 {
+            frames.buffer().extend_from_slice(&[0, 0, 0, 1, 7]);
+            before = frames.next_frame().unwrap().or(before);
+        }
+        assert_eq!(before.as_deref(), Some(&[7][..]));
+        assert_eq!(frames.buffer().capacity(), room - 5000);
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn unknown(spec: OffsetSpec, at: &Place) -> Error {
         api: ApiKey::ListOffsets,
         ours: VersionRange { min: spec.known_since(), max: ListOffsetsRequest::MAX_VERSION },
         theirs: Some(VersionRange { min: 0, max: at.version }),
-        broker: at.broker.clone(),
+        broker: at.name(),
     }
 }
 

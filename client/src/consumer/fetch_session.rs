@@ -32,6 +32,10 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    fn key(&self) -> &TopicPartition {
+        &self.fetch.topic_partition
+    }
+
     fn partition(&self, version: i16) -> FetchPartition {
         FetchPartition {
             partition: self.fetch.topic_partition.partition,
@@ -59,8 +63,8 @@ pub(crate) struct FetchSession {
     /// The epoch of the next request; 0: it names everything.
     epoch: i32,
     by_id: bool,
-    /// What the last request asked for in all: what the broker remembers if there is a session.
-    asked: HashMap<TopicPartition, Wanted>,
+    /// What the last request asked for in all, by partition: what the broker remembers if there is a session.
+    asked: Vec<Wanted>,
     names: HashMap<Uuid, Arc<str>>,
     /// The last request named everything.
     full: bool,
@@ -79,7 +83,7 @@ pub(crate) enum SessionError {
 
 impl FetchSession {
     /// Fills in what is asked for. Afterwards the session holds exactly `wanted`.
-    pub(crate) fn ask(&mut self, wanted: Vec<Wanted>, version: i16, request: &mut FetchRequest) {
+    pub(crate) fn ask(&mut self, mut wanted: Vec<Wanted>, version: i16, request: &mut FetchRequest) {
         let by_id = version >= TOPIC_IDS_FROM;
         if by_id != self.by_id {
             self.failed();
@@ -88,24 +92,34 @@ impl FetchSession {
         self.full = self.epoch == 0;
         (request.session_id, request.session_epoch) =
             if version < SESSIONS_FROM { (0, FINAL_EPOCH) } else { (self.id, self.epoch) };
-        let mut known = std::mem::take(&mut self.asked);
+        // Both are in order, and walked side by side: an idle session is asked for twice a second with all it holds.
+        wanted.sort_by(|a, b| a.key().cmp(b.key()));
+        let mut known = std::mem::take(&mut self.asked).into_iter().peekable();
+        let mut forgotten = Vec::new();
         self.names.clear();
+        self.asked.reserve_exact(wanted.len());
         for partition in wanted {
-            let before = known.remove(&partition.fetch.topic_partition);
-            let moved = before.as_ref().filter(|k| by_id && k.topic_id != partition.topic_id && !self.full);
-            if let Some(old) = moved {
-                forget(&mut request.forgotten_topics_data, old);
-            }
-            if self.full || moved.is_some() || before.as_ref().is_none_or(|k| partition.differs(k)) {
+            forgotten.extend(std::iter::from_fn(|| known.next_if(|k| k.key() < partition.key())));
+            let before = known.next_if(|k| k.key() == partition.key());
+            let is_moved = before.as_ref().is_some_and(|k| by_id && k.topic_id != partition.topic_id);
+            if self.full || is_moved || before.as_ref().is_none_or(|k| partition.differs(k)) {
                 name(&mut request.topics, &partition, version);
             }
-            if !partition.topic_id.is_nil() {
-                self.names.insert(partition.topic_id, Arc::clone(&partition.fetch.topic_partition.topic));
-            }
-            self.asked.insert(partition.fetch.topic_partition.clone(), partition);
+            forgotten.extend(before.filter(|_| is_moved));
+            self.know_name(&partition);
+            self.asked.push(partition);
         }
         if !self.full {
-            known.values().for_each(|gone| forget(&mut request.forgotten_topics_data, gone));
+            forgotten.extend(known);
+            forgotten.iter().for_each(|gone| forget(&mut request.forgotten_topics_data, gone));
+        }
+    }
+
+    /// Answers name topics by their ids.
+    fn know_name(&mut self, partition: &Wanted) {
+        let is_same_as_before = self.asked.last().is_some_and(|before| before.topic_id == partition.topic_id);
+        if !partition.topic_id.is_nil() && !is_same_as_before {
+            self.names.insert(partition.topic_id, Arc::clone(&partition.fetch.topic_partition.topic));
         }
     }
 
@@ -147,7 +161,8 @@ impl FetchSession {
             let name = name.ok_or(SessionError::Unusable)?;
             for data in topic.partitions {
                 let key = TopicPartition::new(Arc::clone(&name), data.partition_index);
-                let wanted = self.asked.get(&key).ok_or(SessionError::Unusable)?;
+                let at = self.asked.binary_search_by(|w| w.key().cmp(&key)).map_err(|_| SessionError::Unusable)?;
+                let wanted = self.asked.get(at).ok_or(SessionError::Unusable)?;
                 // A partition that is named twice is taken once.
                 if seen.insert(key) {
                     answers.push((wanted.clone(), data));

@@ -18,7 +18,7 @@ use super::subscription::{BrokerPlan, Fetchable, LookupRemedy, SubscriptionState
 use crate::admin::{Admin, ListedOffset, PerItem};
 use crate::clock;
 use crate::error::{Error, Place, Remedy, Result};
-use crate::metadata::ClusterSnapshot;
+use crate::metadata::{ClusterSnapshot, TopicCursor};
 use crate::types::{BrokerId, TopicPartition};
 
 /// How long a broker waits for data while other partitions of it wait for `poll`.
@@ -85,8 +85,9 @@ impl Fetcher {
         if state.follow(now, now_millis(), &cluster) {
             shared.ready.notify_waiters();
         }
+        let mut topics = TopicCursor::new(&cluster);
         let plan = state.fetchable(now, |tp, preferred| {
-            let leader = cluster.partition(&tp.topic, tp.partition).and_then(|p| p.leader);
+            let leader = topics.topic(&tp.topic).and_then(|t| t.partition(tp.partition)?.leader);
             preferred.filter(|replica| cluster.broker(*replica).is_some()).or(leader)
         });
         if !plan.lookups.is_empty() {
@@ -131,7 +132,8 @@ impl Fetcher {
         let max_wait = if plan.left_out { config.fetch_max_wait.min(IMPATIENT) } else { config.fetch_max_wait };
         let fetches = plan.partitions;
         let max_bytes = i32::try_from(config.max_partition_fetch_bytes).unwrap_or(i32::MAX);
-        let wanted: Vec<_> = fetches.iter().map(|f| wanted(cluster, f, max_bytes)).collect();
+        let mut topics = TopicCursor::new(cluster);
+        let wanted: Vec<_> = fetches.iter().map(|f| wanted(&mut topics, f, max_bytes)).collect();
         // Only with its id is a topic told from one of the same name that came after it.
         let by_name = wanted.iter().any(|w| w.topic_id.is_nil());
         let sent = connection.choose::<FetchRequest>(by_name.then_some(TOPIC_IDS_FROM - 1)).and_then(|version| {
@@ -187,21 +189,24 @@ impl Fetcher {
             Ok(answered) => answered,
             Err(error) => return self.session_failed(broker, error, at),
         };
-        let current: HashSet<_> = fetches.iter().map(|f| &f.topic_partition).collect();
+        let is_current = |tp: &TopicPartition| fetches.binary_search_by(|f| f.topic_partition.cmp(tp)).is_ok();
         let options = self.shared.read_options();
         let (mut answers, mut hints) = (Vec::new(), Vec::new());
         for (wanted, data) in answered {
-            if current.contains(&wanted.fetch.topic_partition) {
+            if is_current(&wanted.fetch.topic_partition) {
                 hints.extend(hint(&wanted.fetch, &data, &endpoints));
                 answers.push(Answer::new(wanted, broker, data, &options).from(at));
             }
         }
         let knows_better = !hints.is_empty() && self.shared.client.apply_leader_hints(&hints);
+        self.failing.remove(&broker);
+        if answers.is_empty() {
+            return;
+        }
         let moment = self.moment();
         let mut state = self.shared.lock();
         let stale = answers.into_iter().fold(false, |stale, answer| stale | answer.apply(&mut state, moment));
         drop(state);
-        self.failing.remove(&broker);
         if stale && !knows_better {
             self.shared.client.refresh_metadata();
         }
@@ -327,10 +332,11 @@ impl Fetcher {
     }
 }
 
-fn wanted(cluster: &ClusterSnapshot, fetch: &Fetchable, max_bytes: i32) -> Wanted {
+fn wanted(topics: &mut TopicCursor<'_>, fetch: &Fetchable, max_bytes: i32) -> Wanted {
     let TopicPartition { topic, partition } = &fetch.topic_partition;
-    let leader_epoch = cluster.partition(topic, *partition).and_then(|p| p.leader_epoch);
-    let topic_id = cluster.topic(topic).and_then(|t| t.id).unwrap_or_default();
+    let topic = topics.topic(topic);
+    let leader_epoch = topic.and_then(|t| t.partition(*partition)?.leader_epoch);
+    let topic_id = topic.and_then(|t| t.id).unwrap_or_default();
     Wanted { fetch: fetch.clone(), topic_id, leader_epoch: leader_epoch.unwrap_or(-1), max_bytes }
 }
 

@@ -244,11 +244,11 @@ impl SubscriptionState {
     // The fetcher's side.
 
     /// What can be fetched now from each broker, whether leaders are missing, and when to look again. `reader` names the
-    /// broker to read a partition from, given the replica that is preferred.
+    /// broker to read a partition from, given the replica that is preferred. Partitions come in their order.
     pub(crate) fn fetchable(
         &self,
         now: Instant,
-        reader: impl Fn(&TopicPartition, Option<BrokerId>) -> Option<BrokerId>,
+        mut reader: impl FnMut(&TopicPartition, Option<BrokerId>) -> Option<BrokerId>,
     ) -> Plan {
         let mut plan = Plan::default();
         let is_full = self.room() == 0;
@@ -385,6 +385,7 @@ pub(crate) struct Plan {
 /// What can be fetched from one broker.
 #[derive(Debug, Default)]
 pub(crate) struct BrokerPlan {
+    /// In their order.
     pub(crate) partitions: Vec<Fetchable>,
     /// Others wait for `poll` to make room: the broker should not wait long for data of these.
     pub(crate) left_out: bool,

@@ -158,7 +158,7 @@ impl Connection {
 
     /// Who answers here, for the texts of errors.
     pub(crate) fn place(&self, version: i16) -> Place {
-        Place { broker: format!("broker {} ({})", self.broker(), self.0.shared.address), version }
+        Place { broker: self.broker(), address: Arc::clone(&self.0.shared.address), version }
     }
 
     /// The newest version both sides speak, not above `cap`.

@@ -404,7 +404,7 @@ fn hand_over(connection: &Connection, request: &ProduceRequest, cap: i16, acks: 
 
 /// The broker answered for other partitions than we asked for.
 fn left_out(at: Option<&Place>) -> Error {
-    let (broker, version) = at.map(|at| (at.broker.clone(), at.version)).unwrap_or_default();
+    let (broker, version) = at.map(|at| (at.name(), at.version)).unwrap_or_default();
     let reason = "a partition of the request is missing in it".to_owned();
     Error::Malformed { broker, api: ApiKey::Produce, version, reason }
 }
