@@ -2,6 +2,11 @@
 //! for 1000 records of 100 bytes with a key and a header.
 #![allow(missing_docs, reason = "a benchmark")]
 
+#[path = "common/bare.rs"]
+mod bare;
+#[path = "common/data.rs"]
+mod data;
+
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
@@ -9,37 +14,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records as theirs;
 use ottla_protocol::compression::{Compression, compress, decompress};
-use ottla_protocol::record::{BatchBuilder, Header, RecordBatch};
+use ottla_protocol::record::{BatchBuilder, RecordBatch};
 
-const RECORDS: usize = 1000;
-const BASE: i64 = 1_700_000_000_000;
-
-/// Words and numbers, so that there is something to compress.
-fn values() -> Vec<Vec<u8>> {
-    let value = |i: usize| {
-        let text =
-            format!("{{\"id\":{i},\"user\":{},\"amount\":{},\"state\":\"paid\",\"note\":\"", i * 7919, i * 31 % 977);
-        text.bytes().chain(std::iter::repeat(b'.')).take(100).collect()
-    };
-    (0..RECORDS).map(value).collect()
-}
-
-fn keys() -> Vec<Vec<u8>> {
-    (0..RECORDS).map(|i| format!("key-{i:06}").into_bytes()).collect()
-}
-
-fn fill(builder: &mut BatchBuilder, keys: &[Vec<u8>], values: &[Vec<u8>]) {
-    let headers = [Header { key: "trace", value: Some(b"0123456789abcdef") }];
-    for (i, (key, value)) in keys.iter().zip(values).enumerate() {
-        builder.append(BASE + i as i64, Some(key), Some(value), &headers);
-    }
-}
-
-fn our_batch(codec: Compression) -> Bytes {
-    let mut builder = BatchBuilder::with_capacity(1 << 18);
-    fill(&mut builder, &keys(), &values());
-    builder.finish(codec, None).expect("the codec is compiled in").records().into_bytes()
-}
+use data::{BASE, RECORDS, fill, keys, our_batch, plain, values};
 
 fn their_records() -> Vec<theirs::Record> {
     let header = (StrBytes::from_static_str("trace"), Some(Bytes::from_static(b"0123456789abcdef")));
@@ -136,7 +113,7 @@ fn read(c: &mut Criterion) {
 
 /// Ours, with its framing and its cap, beside the codec's own crate on the same bytes.
 fn codecs(c: &mut Criterion) {
-    let plain = our_batch(Compression::None).slice(61..);
+    let plain = plain();
     let mut group = c.benchmark_group("compress 150 KB");
     group.throughput(Throughput::Bytes(plain.len() as u64));
     for codec in [Compression::Lz4, Compression::Snappy, Compression::Zstd, Compression::Gzip] {
@@ -159,7 +136,7 @@ fn codecs(c: &mut Criterion) {
         group.bench_function(format!("{codec}: ottla"), |b| {
             b.iter(|| black_box(decompress(codec, &compressed, 1 << 20).expect("it can be decompressed")));
         });
-        let (compressed, mut bare) = (bare::compressor(codec)(&plain), bare::decompressor(codec));
+        let mut bare = bare::decompressor(codec);
         group.bench_function(format!("{codec}: bare"), |b| b.iter(|| black_box(bare(&compressed))));
     }
     group.finish();
@@ -167,55 +144,3 @@ fn codecs(c: &mut Criterion) {
 
 criterion_group!(benches, append, read, codecs);
 criterion_main!(benches);
-
-/// The codec crates as their documentation uses them, with what can be reused reused.
-mod bare {
-    use std::io::{Read, Write};
-
-    use ottla_protocol::compression::Compression;
-
-    type Codec = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
-
-    pub(crate) fn compressor(codec: Compression) -> Codec {
-        match codec {
-            Compression::Lz4 => Box::new(|input| {
-                let info = lz4_flex::frame::FrameInfo::new().block_size(lz4_flex::frame::BlockSize::Max64KB);
-                let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::with_capacity(1 << 18));
-                encoder.write_all(input).expect("lz4");
-                encoder.finish().expect("lz4")
-            }),
-            Compression::Snappy => {
-                let mut encoder = snap::raw::Encoder::new();
-                Box::new(move |input| encoder.compress_vec(input).expect("snappy"))
-            }
-            Compression::Zstd => {
-                let mut encoder = zstd::bulk::Compressor::new(3).expect("zstd");
-                Box::new(move |input| encoder.compress(input).expect("zstd"))
-            }
-            _ => Box::new(|input| {
-                let out = Vec::with_capacity(1 << 18);
-                let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
-                encoder.write_all(input).expect("gzip");
-                encoder.finish().expect("gzip")
-            }),
-        }
-    }
-
-    pub(crate) fn decompressor(codec: Compression) -> Codec {
-        match codec {
-            Compression::Lz4 => Box::new(|input| read_all(lz4_flex::frame::FrameDecoder::new(input))),
-            Compression::Snappy => Box::new(|input| snap::raw::Decoder::new().decompress_vec(input).expect("snappy")),
-            Compression::Zstd => {
-                let mut decoder = zstd::bulk::Decompressor::new().expect("zstd");
-                Box::new(move |input| decoder.decompress(input, 1 << 18).expect("zstd"))
-            }
-            _ => Box::new(|input| read_all(flate2::read::GzDecoder::new(input))),
-        }
-    }
-
-    fn read_all(mut reader: impl Read) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1 << 18);
-        reader.read_to_end(&mut out).expect("it can be decompressed");
-        out
-    }
-}

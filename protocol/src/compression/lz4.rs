@@ -1,5 +1,5 @@
 //! LZ4 frames: independent blocks of 64 KiB without checksums, as Kafka's `Lz4BlockOutputStream.java` writes them. Frames
-//! are cut here and only blocks left to the codec: they go to where they belong at once, rather than through two buffers.
+//! are cut here and only blocks left to the codec, so that what comes out takes no more memory than it is long.
 use std::cell::RefCell;
 use std::io;
 
@@ -9,7 +9,6 @@ use lz4_flex::block::{
 };
 use twox_hash::XxHash32;
 
-use super::usual_room;
 use crate::record::RecordError;
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
@@ -34,6 +33,8 @@ const BEST_RATIO: usize = 255;
 thread_local! {
     /// The table of what was seen, and a block's place.
     static COMPRESSOR: RefCell<Option<(CompressTable, Vec<u8>)>> = const { RefCell::new(None) };
+    /// Where a block is decompressed, as its length is not known before.
+    static PLACE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
@@ -63,13 +64,20 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
 }
 
 pub(super) fn decompress(mut input: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
-    let mut out = Vec::with_capacity(usual_room(input, limit));
-    loop {
-        Frame::open(&mut input).ok_or(RecordError::Decompress)?.read(&mut input, limit, &mut out)?;
-        if input.is_empty() {
-            return Ok(out);
+    let mut out = Vec::new();
+    PLACE.with_borrow_mut(|place| {
+        loop {
+            Frame::open(&mut input).ok_or(RecordError::Decompress)?.read(&mut input, limit, place, &mut out)?;
+            if input.is_empty() {
+                break;
+            }
         }
-    }
+        // The estimate was wrong, as after a front that compresses far better than the rest.
+        if out.capacity() / 2 > out.len() {
+            out.shrink_to_fit();
+        }
+        Ok(out)
+    })
 }
 
 /// The header of a frame.
@@ -99,7 +107,7 @@ impl Frame {
     }
 
     /// Takes the blocks off the front, to the end of the frame.
-    fn read(&self, input: &mut &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
+    fn read(&self, input: &mut &[u8], limit: usize, place: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), RecordError> {
         let start = out.len();
         loop {
             let length = take_u32(input).ok_or(RecordError::Decompress)?;
@@ -110,42 +118,73 @@ impl Frame {
             if block.len() > self.largest_block || !self.confirm(BLOCK_CHECKSUMS, block, input) {
                 return Err(RecordError::Decompress);
             }
-            if length & PLAIN == 0 {
-                self.append_block(block, start, limit, out)?;
-            } else if block.len() > limit - out.len() {
-                return Err(RecordError::TooLarge { limit });
+            let plain = if length & PLAIN == 0 {
+                self.decompress_block(block, out.get(start..).unwrap_or_default(), place)?
             } else {
-                out.extend_from_slice(block);
+                block
+            };
+            let left = limit - out.len();
+            if plain.len() > left {
+                return Err(RecordError::TooLarge { limit });
             }
+            if out.capacity() - out.len() < plain.len() {
+                out.reserve_exact(estimate(plain.len(), block.len(), input.len()).min(left));
+            }
+            out.extend_from_slice(plain);
+        }
+        if place.len() > BLOCK {
+            // Large ones are rare: no thread keeps the room for them.
+            *place = Vec::new();
         }
         let content = out.get(start..).unwrap_or_default();
         let is_whole = self.content_size.is_none_or(|size| size == content.len() as u64);
         if is_whole && self.confirm(CONTENT_CHECKSUM, content, input) { Ok(()) } else { Err(RecordError::Decompress) }
     }
 
-    fn append_block(&self, block: &[u8], start: usize, limit: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
-        let (used, left) = (out.len(), limit - out.len());
+    /// `before`: what came out of the frame so far.
+    fn decompress_block<'p>(
+        &self,
+        block: &[u8],
+        before: &[u8],
+        place: &'p mut Vec<u8>,
+    ) -> Result<&'p [u8], RecordError> {
         let room = block.len().saturating_mul(BEST_RATIO).min(self.largest_block);
-        out.resize(used + room.min(left), 0);
-        let (before, place) = out.split_at_mut(used);
-        let result = if self.flags & INDEPENDENT == 0 && used > start {
-            let window = before.get(start.max(used.saturating_sub(WINDOW))..).unwrap_or_default();
-            decompress_into_with_dict(block, place, window)
+        if place.len() < room {
+            place.resize(room, 0);
+        }
+        let place = place.get_mut(..room).unwrap_or_default();
+        let result = if self.flags & INDEPENDENT == 0 && !before.is_empty() {
+            let window = before.get(before.len().saturating_sub(WINDOW)..).unwrap_or_default();
+            decompress_linked(block, place, window)
         } else {
-            decompress_into(block, place)
+            decompress_independent(block, place)
         };
-        let n = result.map_err(|error| match error {
-            DecompressError::OutputTooSmall { .. } if left < room => RecordError::TooLarge { limit },
-            _ => RecordError::Decompress,
-        })?;
-        out.truncate(used + n);
-        Ok(())
+        let n = result.map_err(|_| RecordError::Decompress)?;
+        place.get(..n).ok_or(RecordError::Decompress)
     }
 
     /// Takes a checksum off the front, if the flags say that there is one, and compares it.
     fn confirm(&self, flag: u8, bytes: &[u8], input: &mut &[u8]) -> bool {
         self.flags & flag == 0 || take_u32(input) == Some(XxHash32::oneshot(0, bytes))
     }
+}
+
+/// The two stay apart, as the codec is inlined here: side by side in one function neither is optimized to the end.
+#[inline(never)]
+fn decompress_independent(block: &[u8], place: &mut [u8]) -> Result<usize, DecompressError> {
+    decompress_into(block, place)
+}
+
+#[inline(never)]
+fn decompress_linked(block: &[u8], place: &mut [u8], window: &[u8]) -> Result<usize, DecompressError> {
+    decompress_into_with_dict(block, place, window)
+}
+
+/// How much will come out from a block on, whose length is known before and after: what is left of the input is taken to
+/// compress as it did, and a little worse.
+fn estimate(plain: usize, compressed: usize, left: usize) -> usize {
+    let rest = left.saturating_mul(plain) / compressed.max(1);
+    plain.saturating_add(rest).saturating_add(rest / 16)
 }
 
 fn take<'a>(input: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
@@ -267,5 +306,18 @@ mod tests {
         let out = decompress(&frame, 64 << 20).unwrap();
         assert_eq!(out, b"x");
         assert!(out.capacity() <= 2 * BEST_RATIO, "{}", out.capacity());
+    }
+
+    #[test]
+    fn what_comes_out_takes_little_more_memory_than_it_is_long() {
+        let content = content();
+        let capacity = |content: &[u8]| {
+            let mut frame = Vec::new();
+            compress(content, &mut frame).unwrap();
+            decompress(&frame, 64 << 20).unwrap().capacity()
+        };
+        assert!(capacity(&content[..100]) < 130);
+        assert!(capacity(&content[..200_000]) < 220_000);
+        assert!(capacity(&content) <= 2 * content.len(), "the end does not compress as the front does");
     }
 }

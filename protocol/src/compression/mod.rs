@@ -144,19 +144,14 @@ pub fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<
 }
 
 /// Room for so much more than the input is made at once: records of text seldom compress better.
-#[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
+#[cfg(any(feature = "gzip", feature = "zstd"))]
 const USUAL_RATIO: usize = 6;
-
-#[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
-fn usual_room(input: &[u8], limit: usize) -> usize {
-    input.len().saturating_mul(USUAL_RATIO).min(limit)
-}
 
 /// Reads to the end, or to one byte past the limit: what a header claims of the size is not believed.
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 fn read_capped(reader: impl std::io::Read, input: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
     use std::io::Read;
-    let mut out = Vec::with_capacity(usual_room(input, limit));
+    let mut out = Vec::with_capacity(input.len().saturating_mul(USUAL_RATIO).min(limit));
     let cap = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(cap).read_to_end(&mut out).map_err(|_| RecordError::Decompress)?;
     if out.len() > limit { Err(RecordError::TooLarge { limit }) } else { Ok(out) }

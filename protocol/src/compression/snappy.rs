@@ -3,7 +3,6 @@ use std::cell::RefCell;
 
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
-use super::usual_room;
 use crate::record::RecordError;
 
 /// The magic bytes, the version and the oldest version that can read it.
@@ -29,33 +28,58 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> Result<(), snap::Erro
 }
 
 pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
-    let mut out = Vec::with_capacity(usual_room(input, limit));
-    let Some(mut rest) = input.strip_prefix(&HEADER[..8]).and_then(|after_magic| after_magic.get(8..)) else {
-        append_block(input, limit, &mut out)?;
-        return Ok(out);
-    };
-    while !rest.is_empty() {
-        let (length, data) = rest.split_first_chunk::<4>().ok_or(RecordError::Decompress)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| RecordError::Decompress)?;
-        let (block, after) = data.split_at_checked(length).ok_or(RecordError::Decompress)?;
-        append_block(block, limit, &mut out)?;
-        rest = after;
+    let mut total = 0;
+    for block in Blocks::of(input) {
+        let block = block?;
+        let claimed = decompress_len(block).map_err(|_| RecordError::Decompress)?;
+        if claimed > limit - total {
+            return Err(RecordError::TooLarge { limit });
+        }
+        // Snappy cannot do better than 64 bytes from 3, so a larger claim is not worth taking memory for.
+        if claimed > block.len().saturating_mul(32) {
+            return Err(RecordError::Decompress);
+        }
+        total += claimed;
+    }
+    let mut out = vec![0; total];
+    let mut place = &mut out[..];
+    let mut decoder = Decoder::new();
+    for block in Blocks::of(input) {
+        let n = decoder.decompress(block?, place).map_err(|_| RecordError::Decompress)?;
+        place = std::mem::take(&mut place).get_mut(n..).unwrap_or_default();
     }
     Ok(out)
 }
 
-fn append_block(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
-    // Snappy cannot do better than 64 bytes from 3, so a larger claim is not worth taking memory for.
-    let claimed = decompress_len(block).map_err(|_| RecordError::Decompress)?;
-    let start = out.len();
-    if claimed > limit.saturating_sub(start) {
-        return Err(RecordError::TooLarge { limit });
+/// The blocks, of which raw snappy is one.
+enum Blocks<'a> {
+    Raw(Option<&'a [u8]>),
+    Framed(&'a [u8]),
+}
+
+impl<'a> Blocks<'a> {
+    fn of(input: &'a [u8]) -> Self {
+        match input.strip_prefix(&HEADER[..8]).and_then(|after_magic| after_magic.get(8..)) {
+            Some(blocks) => Self::Framed(blocks),
+            None => Self::Raw(Some(input)),
+        }
     }
-    if claimed > block.len().saturating_mul(32) {
-        return Err(RecordError::Decompress);
+}
+
+impl<'a> Iterator for Blocks<'a> {
+    type Item = Result<&'a [u8], RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = match self {
+            Self::Raw(block) => return block.take().map(Ok),
+            Self::Framed([]) => return None,
+            Self::Framed(rest) => rest,
+        };
+        let block = rest.split_first_chunk::<4>().and_then(|(length, data)| {
+            let (block, after) = data.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+            *rest = after;
+            Some(block)
+        });
+        Some(block.ok_or(RecordError::Decompress))
     }
-    out.resize(start + claimed, 0);
-    let n = Decoder::new().decompress(block, &mut out[start..]).map_err(|_| RecordError::Decompress)?;
-    out.truncate(start + n);
-    Ok(())
 }
