@@ -296,19 +296,6 @@ impl Client {
         self.inner().any_connection().await
     }
 
-    /// Sends a request and waits for the answer; no retry.
-    pub(crate) async fn request<R: Request>(
-        &self,
-        broker: BrokerId,
-        lane: Lane,
-        request: &R,
-        cap: Option<i16>,
-    ) -> Result<R::Response> {
-        let connection = self.connection(broker, lane).await?;
-        let version = connection.choose::<R>(cap)?;
-        connection.send(request, version)?.await
-    }
-
     /// Sends a request to any broker, again until one answers or the deadline has come.
     pub(crate) async fn request_any<R: Request>(&self, request: &R, deadline: Instant) -> Result<R::Response> {
         self.retrying(&R::API_KEY.to_string(), deadline, || async {

@@ -231,6 +231,20 @@ async fn a_failed_record_leaves_only_the_abort_and_the_next_transaction_works() 
 }
 
 #[tokio::test]
+async fn a_refusal_to_add_a_partition_says_who_refused_it() {
+    // With the first protocol of transactions; with the second the leader adds it.
+    let (broker, client) = start("2.1").await;
+    let producer = TransactionalProducer::new(&client, config("app")).unwrap();
+    producer.init().await.unwrap();
+    producer.begin_transaction().unwrap();
+    let _refused =
+        broker.on(ApiKey::AddPartitionsToTxn).fail(ottla_testkit::ErrorCode::TopicAuthorizationFailed).times(1);
+    write(&producer, "x").await;
+    let error = producer.commit_transaction().await.unwrap_err().to_string();
+    assert!(error.contains("AddPartitionsToTxn v1 of t-0 at broker "), "{error}");
+}
+
+#[tokio::test]
 async fn a_timeout_above_the_brokers_limit_is_refused_by_init() {
     let (_broker, client) = start("4.1").await;
     let mut long = config("app");

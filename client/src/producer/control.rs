@@ -105,7 +105,7 @@ async fn add_partitions(
     transactional_id: &str,
     id: ProducerIdAndEpoch,
     partitions: Vec<(PartitionKey, TopicPartition)>,
-) -> Result<Vec<(PartitionKey, TopicPartition, ErrorCode)>> {
+) -> Result<Vec<(PartitionKey, Result<()>)>> {
     let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for (_, topic_partition) in &partitions {
         topics.entry(&topic_partition.topic).or_default().push(topic_partition.partition);
@@ -120,20 +120,23 @@ async fn add_partitions(
         ..Default::default()
     };
     let coordinator = coordinator(client, transactional_id).await?;
-    let response = client.request(coordinator, Lane::Coordinator, &request, Some(3)).await?;
+    let connection = client.connection(coordinator, Lane::Coordinator).await?;
+    let version = connection.choose::<AddPartitionsToTxnRequest>(Some(3))?;
+    let response = connection.send(&request, version)?.await?;
+    let place = connection.place(version);
     let results = response.results_by_topic_v3_and_below;
     let code_of = |topic_partition: &TopicPartition| {
         let topic = results.iter().find(|t| *t.name == *topic_partition.topic);
-        let result = topic?.results_by_partition.iter().find(|p| p.partition_index == topic_partition.partition);
-        result.map(|r| ErrorCode::from(r.partition_error_code))
+        let result = topic.and_then(|topic| {
+            topic.results_by_partition.iter().find(|p| p.partition_index == topic_partition.partition)
+        });
+        result.map_or(ErrorCode::UnknownServerError.code(), |r| r.partition_error_code)
     };
-    Ok(partitions
-        .into_iter()
-        .map(|(key, topic_partition)| {
-            let code = code_of(&topic_partition).unwrap_or(ErrorCode::UnknownServerError);
-            (key, topic_partition, code)
-        })
-        .collect())
+    let results = partitions.iter().map(|(key, topic_partition)| {
+        let code = code_of(topic_partition);
+        (*key, check(code, ApiKey::AddPartitionsToTxn, &topic_partition.to_string(), &place))
+    });
+    Ok(results.collect())
 }
 
 async fn coordinator(client: &Client, transactional_id: &str) -> Result<crate::types::BrokerId> {

@@ -2,7 +2,7 @@
 //! request comes next, what an answer means.
 use std::time::{Duration, Instant};
 
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::ErrorCode;
 
 use super::accumulator::PartitionKey;
 use crate::backoff::ExponentialBackoff;
@@ -79,8 +79,8 @@ pub(crate) enum ControlRequest {
 #[derive(Clone, Debug)]
 pub(crate) enum ControlResponse {
     InitProducerId(ProducerIdAndEpoch),
-    /// One code for each partition.
-    AddPartitions(Vec<(PartitionKey, TopicPartition, ErrorCode)>),
+    /// One result for each partition.
+    AddPartitions(Vec<(PartitionKey, Result<()>)>),
     /// With the id and epoch to go on with, from version 5 on.
     EndTxn(Option<ProducerIdAndEpoch>),
 }
@@ -392,29 +392,24 @@ impl TransactionManager {
         (self.failures, self.retry_at, self.last_error) = (0, None, None);
     }
 
-    fn partitions_added(
-        &mut self,
-        now: Instant,
-        partitions: Vec<(PartitionKey, TopicPartition, ErrorCode)>,
-    ) -> Effects {
+    fn partitions_added(&mut self, now: Instant, partitions: Vec<(PartitionKey, Result<()>)>) -> Effects {
         let mut effects = Effects::default();
         let mut refused = None;
-        for (key, topic_partition, code) in partitions {
-            if code == ErrorCode::None {
-                self.wanted.retain(|(wanted, _)| *wanted != key);
-                self.has_started = true;
-                effects.added.push(key);
-            } else {
-                let error = Error::broker(code, ApiKey::AddPartitionsToTxn, &topic_partition);
-                // Of several refusals the final one counts: the others come with it.
-                if refused.as_ref().is_none_or(|(earlier, _)| is_repeated(*earlier)) {
-                    refused = Some((code, error));
+        for (key, added) in partitions {
+            match added {
+                Ok(()) => {
+                    self.wanted.retain(|(wanted, _)| *wanted != key);
+                    self.has_started = true;
+                    effects.added.push(key);
                 }
+                // Of several refusals the final one counts: the others come with it.
+                Err(error) if refused.as_ref().is_none_or(is_repeated) => refused = Some(error),
+                Err(_) => {}
             }
         }
         match refused {
             None => self.succeeded(),
-            Some((_, error)) => {
+            Some(error) => {
                 let failed = self.handle_failure(now, &ControlKind::AddPartitions, error);
                 effects.coordinator_is_lost = failed.coordinator_is_lost;
             }
@@ -502,8 +497,9 @@ impl TransactionManager {
     }
 }
 
-fn is_repeated(code: ErrorCode) -> bool {
-    matches!(action(code, Context::AddPartitions), Action::Retry | Action::Refresh | Action::FindCoordinator)
+fn is_repeated(refusal: &Error) -> bool {
+    let action = refusal.code().map(|code| action(code, Context::AddPartitions));
+    matches!(action, Some(Action::Retry | Action::Refresh | Action::FindCoordinator))
 }
 
 /// Which request an error belongs to.

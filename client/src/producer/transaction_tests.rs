@@ -1,4 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "a test")]
+use ottla_protocol::ApiKey;
+
 use super::*;
 
 const ID: ProducerIdAndEpoch = ProducerIdAndEpoch { producer_id: 7, epoch: 3 };
@@ -31,7 +33,7 @@ fn started(version: TransactionVersion) -> TransactionManager {
     if version == TransactionVersion::V1 {
         let request = manager.poll_request(start(), false).unwrap();
         assert_eq!(request, ControlRequest::AddPartitions { id: ID, partitions: vec![(KEY, partition())] });
-        let added = vec![(KEY, partition(), ErrorCode::None)];
+        let added = vec![(KEY, Ok(()))];
         let effects = manager.handle_response(start(), ControlResponse::AddPartitions(added), version);
         assert_eq!(effects.added, [KEY]);
     }
