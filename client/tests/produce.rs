@@ -275,3 +275,23 @@ async fn close_returns_by_its_deadline_with_all_brokers_gone() {
     assert!(started.elapsed() < Duration::from_secs(2));
     assert!(matches!(delivery.await.unwrap_err(), Error::Delivery { .. }));
 }
+
+#[tokio::test]
+async fn zstd_needs_brokers_of_2_1_and_the_error_says_what_they_read() {
+    let broker = Broker::builder().topic("t", 1).as_version("2.0").start().await.unwrap();
+    let client = client(&broker).await;
+    let mut config = ProducerConfig::default();
+    config.compression = Compression::Zstd;
+    let producer = Producer::new(&client, config).unwrap();
+    let error = producer.send(ProducerRecord::new("t").value("v")).await.unwrap().await.unwrap_err().to_string();
+    assert!(error.contains("brokers before 2.1 read none, gzip, snappy and lz4 (compression.type)"), "{error}");
+}
+
+#[tokio::test]
+async fn a_timestamp_before_1970_is_refused() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    let error = producer.send(ProducerRecord::new("t").value("v").timestamp(-7)).await.unwrap_err().to_string();
+    assert!(error.contains("a record for t has the timestamp -7: it counts milliseconds since 1970"), "{error}");
+}

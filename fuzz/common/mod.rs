@@ -19,16 +19,23 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The cap on what is decompressed.
 pub(crate) const LIMIT: usize = 1 << 20;
-/// What decompressing to [`LIMIT`] may take besides: the buffer grows by doubling, an LZ4 frame may name blocks of 4 MiB
-/// of which its decoder holds up to three, and a Zstandard window is as long as the frame says, to 8 MiB.
-pub(crate) const DECOMPRESSION: usize = 3 * LIMIT + (12 << 20);
+/// What decompressing to `limit` may take besides: the buffer grows, an LZ4 frame may name blocks of 4 MiB, and codecs make
+/// what they keep for each thread.
+pub(crate) const fn decompression(limit: usize) -> usize {
+    4 * limit + (5 << 20)
+}
+
+/// Memory for each byte of a message: a name that is empty is one byte, and three words when it is read, in an array that
+/// grows by doubling; a struct has more fields than its shortest form has bytes. And some for what is encoded again.
+const PER_BYTE: usize = 72;
+const BESIDES: usize = 64 << 10;
 
 /// Runs `work` on an input of `length` bytes and panics if it takes more memory than such an input may cost.
 pub(crate) fn bounded<T>(length: usize, besides: usize, work: impl FnOnce() -> T) -> T {
     let region = Region::new(ALLOCATOR);
     let result = work();
     let taken = region.change().bytes_allocated;
-    assert!(taken <= 16 * length + (1 << 20) + besides, "{taken} bytes of memory for {length} bytes of input");
+    assert!(taken <= PER_BYTE * length + BESIDES + besides, "{taken} bytes of memory for {length} bytes of input");
     result
 }
 

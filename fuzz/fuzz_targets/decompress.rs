@@ -3,7 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use common::{DECOMPRESSION, LIMIT};
+use common::{LIMIT, decompression};
 use ottla_protocol::compression::{Compression, compress, decompress};
 use ottla_protocol::record::RecordError;
 
@@ -11,7 +11,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let [mode, data @ ..] = data else { return };
     let codec = Compression::ALL[usize::from(mode % 5)];
     let limit = LIMIT >> (mode / 5 % 16);
-    if let Ok(out) = common::bounded(data.len(), DECOMPRESSION, || decompress(codec, data, limit)) {
+    if let Ok(out) = common::bounded(data.len(), decompression(limit), || decompress(codec, data, limit)) {
         assert!(out.len() <= limit);
     }
     if mode & 0x80 != 0 {

@@ -5,7 +5,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{DECOMPRESSION, LIMIT};
+use common::{LIMIT, decompression};
 use ottla_protocol::compression::{Compression, compress};
 use ottla_protocol::record::{DecodedBatch, MessageMagic, MessageSetBuilder, take_message_set};
 
@@ -15,7 +15,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let check_crcs = *mode & 0x40 != 0;
     let mut left = set.len() + 1;
     while let Ok(Some(batch)) =
-        common::bounded(set.len(), 2 * DECOMPRESSION, || take_message_set(&mut set, check_crcs, LIMIT))
+        common::bounded(set.len(), 2 * decompression(LIMIT), || take_message_set(&mut set, check_crcs, LIMIT))
     {
         assert!(set.len() < left, "it goes on");
         left = set.len();

@@ -5,7 +5,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{DECOMPRESSION, LIMIT};
+use common::{LIMIT, decompression};
 use ottla_protocol::compression::Compression;
 use ottla_protocol::record::{BatchBuilder, DecodedBatch, HEADER_SIZE, Header, RecordBatch};
 
@@ -13,8 +13,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let [mode, data @ ..] = data else { return };
     let mut records = if *mode & 0x80 == 0 { Bytes::copy_from_slice(data) } else { framed(*mode, data) };
     while let Ok(Some(batch)) = RecordBatch::split_from(&mut records) {
-        let _ = (batch.verify_crc(), batch.next_offset(), batch.control_marker());
-        let decoded = common::bounded(batch.bytes().len(), DECOMPRESSION, || batch.decompress(LIMIT));
+        let (decoded, _marker) = common::bounded(batch.bytes().len(), 2 * decompression(LIMIT), || {
+            let _ = (batch.verify_crc(), batch.next_offset());
+            (batch.decompress(LIMIT), batch.control_marker())
+        });
         if let Ok(decoded) = decoded {
             read(&decoded);
         }
@@ -38,7 +40,7 @@ fn read(batch: &DecodedBatch) {
     let mut good = Vec::new();
     for record in batch.records().flatten() {
         let headers: Vec<Header<'_>> = record.headers().flatten().collect();
-        // A span that is longer than an i64 cannot be written.
+        // Nobody writes one before 1970: the producer refuses it.
         let timestamp = record.timestamp.max(0);
         builder.append(timestamp, record.key, record.value, &headers);
         good.push((timestamp, record.key, record.value, headers));

@@ -43,7 +43,7 @@ impl RequestHeader {
         let correlation_id = i32::decode(input, plain)?;
         let client_id = Option::decode(input, plain)?;
         if ApiKey::try_from(api_key).is_ok_and(|api| api_version >= api.flexible_from()) {
-            decode_tagged(input, |_, _| Ok(()))?;
+            decode_tagged(input, |_, _| Ok(false))?;
         }
         Ok(Self { api_key, api_version, correlation_id, client_id })
     }
@@ -75,7 +75,7 @@ impl ResponseHeader {
         // The header of an ApiVersions response has no tagged fields in any version: whoever asks does not know yet
         // what the broker can do (KIP-511).
         if version >= api.flexible_from() && api != ApiKey::ApiVersions {
-            decode_tagged(input, |_, _| Ok(()))?;
+            decode_tagged(input, |_, _| Ok(false))?;
         }
         Ok(Self { correlation_id })
     }

@@ -88,7 +88,7 @@ macro_rules! message {
                 if v.flexible {
                     $crate::wire::decode_tagged(input, |tag, value| {
                         $(message!(@get_tag message.$field, tag, value, v $(, $tag)?);)*
-                        Ok(())
+                        Ok(false)
                     })?;
                 }
                 Ok(message)
@@ -155,7 +155,10 @@ macro_rules! message {
     (@get $place:expr, $input:ident, $v:ident, $tag:literal) => {};
     (@get_tag $place:expr, $t:ident, $value:ident, $v:ident) => {};
     (@get_tag $place:expr, $t:ident, $value:ident, $v:ident, $tag:literal) => {
-        if $t == $tag { $place = $crate::wire::Wire::decode($value, $v)?; }
+        if $t == $tag {
+            $place = $crate::wire::Wire::decode($value, $v)?;
+            return Ok(true);
+        }
     };
 }
 

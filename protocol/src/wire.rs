@@ -29,7 +29,7 @@ pub enum DecodeError {
     Utf8,
     /// A variable-length integer that is too long for its type.
     Varint,
-    /// Bytes left over after the message.
+    /// Bytes left over after the message, or after a tagged field of it.
     Trailing(usize),
     /// One tag twice.
     DuplicateTag(u32),
@@ -53,7 +53,7 @@ impl fmt::Display for DecodeError {
             Self::Length(n) => write!(f, "length {n} does not fit the input"),
             Self::Utf8 => f.write_str("a string is not UTF-8"),
             Self::Varint => f.write_str("a variable-length integer is too long"),
-            Self::Trailing(n) => write!(f, "{n} bytes are left over after the message"),
+            Self::Trailing(n) => write!(f, "{n} bytes are left over after the message or a tagged field of it"),
             Self::DuplicateTag(tag) => write!(f, "tag {tag} comes twice"),
             Self::Null => f.write_str("null where this version has no null"),
             Self::FrameTooLong(n) => write!(f, "a frame of {n} bytes is over the limit"),
@@ -302,10 +302,11 @@ impl<T: Wire> Wire for Vec<T> {
     }
 }
 
-/// Reads the tagged fields of a struct and hands each to `known`, which ignores the tags it does not know.
+/// Reads the tagged fields of a struct and hands each to `known`, which says whether it knows the tag: such a value has to
+/// be as long as it says.
 pub(crate) fn decode_tagged(
     input: &mut Bytes,
-    mut known: impl FnMut(u32, &mut Bytes) -> Result<(), DecodeError>,
+    mut known: impl FnMut(u32, &mut Bytes) -> Result<bool, DecodeError>,
 ) -> Result<(), DecodeError> {
     let mut previous = None;
     for _ in 0..decode_varint(input)? {
@@ -318,7 +319,10 @@ pub(crate) fn decode_tagged(
         if length > input.remaining() {
             return Err(DecodeError::Length(length as i64));
         }
-        known(tag, &mut input.split_to(length))?;
+        let mut value = input.split_to(length);
+        if known(tag, &mut value)? && value.has_remaining() {
+            return Err(DecodeError::Trailing(value.remaining()));
+        }
     }
     Ok(())
 }

@@ -4,7 +4,9 @@ mod common;
 use bytes::Bytes;
 use common::apis;
 use common::generate::{Rng, encoding};
-use ottla_protocol::messages::{AnyRequest, AnyResponse, ApiVersionsResponse, HeartbeatRequest, HeartbeatResponse};
+use ottla_protocol::messages::{
+    AnyRequest, AnyResponse, ApiVersionsRequest, ApiVersionsResponse, HeartbeatRequest, HeartbeatResponse,
+};
 use ottla_protocol::{ApiKey, DecodeError, Request};
 
 #[test]
@@ -24,7 +26,10 @@ fn every_request_is_read_and_written_as_a_frame() {
         }
     }
     println!("{frames} requests (API × version)");
-    assert_eq!(frames, ApiKey::ALL.iter().map(|api| (api.versions().max - api.versions().min + 1) as usize).sum());
+    assert_eq!(
+        frames,
+        ApiKey::ALL.iter().map(|api| (api.versions().max - api.versions().min + 1) as usize).sum::<usize>()
+    );
 }
 
 #[test]
@@ -72,13 +77,25 @@ fn bytes_after_a_request_or_response_are_an_error() {
 }
 
 #[test]
+fn bytes_after_a_tagged_field_that_is_known_are_an_error() {
+    // Error, no API, throttle, one tagged field: the epoch of the finalized features.
+    let body = |length: u8, epoch: &[u8]| Bytes::from([&[0, 0, 1, 0, 0, 0, 0, 1, 1, length], epoch].concat());
+    let good = ApiVersionsRequest::decode_response(3, body(8, &[0, 0, 0, 0, 0, 0, 0, 9]));
+    assert_eq!(good.map(|r| r.finalized_features_epoch), Ok(9));
+    let longer = ApiVersionsRequest::decode_response(3, body(9, &[0, 0, 0, 0, 0, 0, 0, 9, 7]));
+    assert_eq!(longer, Err(DecodeError::Trailing(1)));
+}
+
+#[test]
 fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
     // KIP-511: a broker that does not know the version asked for answers in version 0, with error 35.
     let reply = Bytes::from_static(&[0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4]);
-    let (_, AnyResponse::ApiVersions(ApiVersionsResponse { error_code, api_keys, .. })) =
-        AnyResponse::decode_frame(ApiKey::ApiVersions, 0, reply).expect("a version 0 reply")
-    else {
-        panic!("another API")
-    };
-    assert_eq!((error_code, api_keys.len(), api_keys[0].max_version), (35, 1, 4));
+    for asked in 0..=5 {
+        let (_, AnyResponse::ApiVersions(ApiVersionsResponse { error_code, api_keys, .. })) =
+            AnyResponse::decode_frame(ApiKey::ApiVersions, asked, reply.clone()).expect("a version 0 reply")
+        else {
+            panic!("another API")
+        };
+        assert_eq!((error_code, api_keys.len(), api_keys[0].max_version), (35, 1, 4));
+    }
 }

@@ -355,6 +355,18 @@ fn a_record_that_cannot_be_is_an_error_that_names_it() {
 }
 
 #[test]
+fn bytes_after_the_last_header_are_an_error() {
+    let one_header = [0, 0, 0, 1, 1, 2, 2, b'k', 1];
+    for (record, good) in [(&one_header[..], true), (&[&one_header[..], &[9]].concat(), false)] {
+        let decoded = raw(record).decompress(LIMIT).expect("nothing is compressed");
+        let record = decoded.records().next().expect("there is a record").expect("its headers are another matter");
+        let headers: Vec<_> = record.headers().collect();
+        assert_eq!(headers[0], Ok(Header { key: "k", value: None }));
+        assert_eq!((headers.len(), headers.iter().all(Result::is_ok)), (if good { 1 } else { 2 }, good));
+    }
+}
+
+#[test]
 fn a_record_count_that_cannot_be_is_an_error() {
     let batch = build(&records(&mut Rng(11), 3), Compression::None);
     for count in [-1, i32::MIN, i32::MAX, 1_000_000] {
@@ -418,6 +430,27 @@ fn the_longest_span_of_timestamps_survives() {
     let batch = build(&records, Compression::None);
     assert_eq!(batch.max_timestamp(), i64::MAX);
     assert_eq!(read(&batch_of(batch.records().into_bytes())), records);
+}
+
+#[test]
+fn times_that_no_delta_spans_come_closer_together() {
+    let at = |offset, timestamp| Owned { offset, timestamp, key: None, value: None, headers: vec![] };
+    let batch = build(&[at(0, -10), at(1, i64::MAX)], Compression::None);
+    assert_eq!(read(&batch_of(batch.records().into_bytes())), [at(0, -10), at(1, i64::MAX - 10)]);
+}
+
+#[test]
+fn a_delete_horizon_is_what_the_times_are_counted_from() {
+    let batch = build(&records(&mut Rng(16), 2), Compression::None);
+    let times: Vec<_> = read(&batch_of(batch.records().into_bytes())).iter().map(|r| r.timestamp).collect();
+    assert_eq!(batch_of(batch.records().into_bytes()).delete_horizon(), None);
+    let mut bytes = batch.records().into_bytes().to_vec();
+    bytes[22] |= 0x40;
+    bytes[27..35].copy_from_slice(&(times[0] + 500).to_be_bytes());
+    reseal(&mut bytes);
+    let batch = batch_of(bytes);
+    assert_eq!((batch.delete_horizon(), batch.base_timestamp()), (Some(times[0] + 500), times[0] + 500));
+    assert_eq!(read(&batch)[0].timestamp, times[0] + 500);
 }
 
 #[test]

@@ -295,6 +295,10 @@ impl<R: Request> Future for Reply<R> {
                     reason: error.to_string(),
                 })
         });
+        if let Err(error @ Error::Malformed { .. }) = &response {
+            // Whoever misreads one answer may misread the next.
+            self.shared.close(&error.to_string());
+        }
         if let Some(throttle) = response.as_ref().ok().and_then(|r| throttle::of_response(self.version, r)) {
             self.shared.mute(throttle);
         }

@@ -361,6 +361,21 @@ async fn another_answer_than_the_next_poisons_the_connection() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_poisons_the_connection() {
+    let mut bench = Bench::new(|_| {});
+    let (connection, mut peer) = bench.ready().await;
+    let (unread, behind) = (connection.send(&find(1), 2).unwrap(), connection.send(&find(2), 2).unwrap());
+    let (header, _) = peer.expect(ApiKey::FindCoordinator).await;
+    let frame = [&header.correlation_id.to_be_bytes()[..], &[0, 0]].concat();
+    peer.stream.write_all(&(frame.len() as u32).to_be_bytes()).await.unwrap();
+    peer.stream.write_all(&frame).await.unwrap();
+    assert!(matches!(unread.await, Err(Error::Malformed { .. })));
+    let text = behind.await.unwrap_err().to_string();
+    assert!(text.contains("FindCoordinator"), "it says what could not be read: {text}");
+    assert!(connection.is_closed());
+}
+
+#[tokio::test]
 async fn one_expired_request_ends_the_connection_and_the_others_are_possibly_done() {
     let mut bench = Bench::new(|config| config.request_timeout = Duration::from_secs(60));
     let (connection, mut peer) = bench.ready().await;

@@ -18,6 +18,23 @@ pub(crate) fn magic_of(produce_version: i16) -> Option<MessageMagic> {
     }
 }
 
+/// The first version of Produce that takes zstd: brokers of 2.1 (KIP-110).
+const ZSTD_FROM: i16 = 7;
+
+/// # Errors
+/// [`Error::Misuse`] when brokers of this version of Produce do not know the codec of a batch.
+pub(crate) fn check_codec(compression: Compression, produce_version: i16, batch: &ProducerBatch) -> Result<()> {
+    if compression != Compression::Zstd || produce_version >= ZSTD_FROM {
+        return Ok(());
+    }
+    let partition = batch.topic_partition();
+    Err(Error::Misuse {
+        reason: format!(
+            "a batch for {partition} cannot be sent: brokers before 2.1 read none, gzip, snappy and lz4 (compression.type)"
+        ),
+    })
+}
+
 /// The records of `batch` as a message set.
 ///
 /// # Errors

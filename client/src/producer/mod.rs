@@ -192,6 +192,9 @@ impl Producer {
             return Err(too_large(record, size, &shared.config));
         }
         let timestamp = record.timestamp.unwrap_or_else(now_millis);
+        if timestamp < 0 {
+            return Err(negative_timestamp(record, timestamp));
+        }
         shared.lock().accumulator.append(clock::now, timestamp, record, ticket)
     }
 
@@ -386,6 +389,16 @@ fn too_large(record: &ProducerRecord<'_>, size: usize, config: &ProducerConfig) 
         record.topic
     );
     Error::Misuse { reason }
+}
+
+#[cold]
+fn negative_timestamp(record: &ProducerRecord<'_>, timestamp: i64) -> Error {
+    Error::Misuse {
+        reason: format!(
+            "a record for {} has the timestamp {timestamp}: it counts milliseconds since 1970",
+            record.topic
+        ),
+    }
 }
 
 pub(crate) fn now_millis() -> i64 {

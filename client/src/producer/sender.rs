@@ -14,7 +14,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use super::accumulator::Membership;
 use super::batch::ProducerBatch;
 use super::completion::State;
-use super::message_set::{magic_of, message_set};
+use super::message_set::{check_codec, magic_of, message_set};
 use super::produce::PartitionAnswer;
 use super::sequence::Mode;
 use super::transaction::{ControlKind, ControlResponse, TransactionVersion};
@@ -195,11 +195,13 @@ impl Sender {
     ) {
         let config = &self.shared.config;
         let cap = produce::version_cap(version.map_or(i16::MAX, TransactionVersion::produce_version), &batches);
-        let magic = connection.choose::<ProduceRequest>(Some(cap)).ok().and_then(magic_of);
+        // Where no version is known sending says so.
+        let produce_version = connection.choose::<ProduceRequest>(Some(cap)).unwrap_or(i16::MAX);
         let mut sealed = Vec::with_capacity(batches.len());
         for mut batch in batches {
-            let records = match magic {
-                None => batch.seal(config.compression, config.compression_level),
+            let records = match magic_of(produce_version) {
+                None => check_codec(config.compression, produce_version, &batch)
+                    .and_then(|()| batch.seal(config.compression, config.compression_level)),
                 Some(magic) => message_set(&mut batch, magic, (config.compression, config.compression_level)),
             };
             match records {

@@ -9,6 +9,7 @@ use lz4_flex::block::{
 };
 use twox_hash::XxHash32;
 
+use super::give_back;
 use crate::record::RecordError;
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
@@ -72,10 +73,8 @@ pub(super) fn decompress(mut input: &[u8], limit: usize) -> Result<Vec<u8>, Reco
                 break;
             }
         }
-        // The estimate was wrong, as after a front that compresses far better than the rest.
-        if out.capacity() / 2 > out.len() {
-            out.shrink_to_fit();
-        }
+        // The estimate is wrong after a front that compresses far better than the rest.
+        give_back(&mut out);
         Ok(out)
     })
 }

@@ -134,10 +134,7 @@ pub fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<
         #[cfg(feature = "lz4")]
         Compression::Lz4 => lz4::decompress(input, limit),
         #[cfg(feature = "zstd")]
-        Compression::Zstd => match zstd::decompress_whole(input, limit) {
-            Some(out) => Ok(out),
-            None => read_capped(zstd::reader(input).map_err(|_| RecordError::Decompress)?, input, limit),
-        },
+        Compression::Zstd => zstd::decompress(input, limit),
         #[allow(unreachable_patterns, reason = "without all codecs")]
         other => Err(RecordError::Compression(other.code())),
     }
@@ -147,8 +144,16 @@ pub fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 const USUAL_RATIO: usize = 6;
 
+/// Gives memory back that turned out not to be needed.
+#[cfg(any(feature = "lz4", feature = "zstd"))]
+fn give_back(out: &mut Vec<u8>) {
+    if out.capacity() / 2 > out.len() {
+        out.shrink_to_fit();
+    }
+}
+
 /// Reads to the end, or to one byte past the limit: what a header claims of the size is not believed.
-#[cfg(any(feature = "gzip", feature = "zstd"))]
+#[cfg(feature = "gzip")]
 fn read_capped(reader: impl std::io::Read, input: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
     use std::io::Read;
     let mut out = Vec::with_capacity(input.len().saturating_mul(USUAL_RATIO).min(limit));

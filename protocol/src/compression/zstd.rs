@@ -1,13 +1,18 @@
 //! Zstandard.
 use std::cell::RefCell;
-use std::io::{BufReader, Result};
+use std::io;
 
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::stream::read::Decoder;
 use zstd::zstd_safe::get_frame_content_size;
+
+use super::{USUAL_RATIO, give_back};
+use crate::record::RecordError;
 
 /// Kafka's `compression.zstd.level`.
 const DEFAULT_LEVEL: i32 = 3;
+/// What `zstd_errors.h` calls it when the output does not fit; there is no code for it in the bindings.
+const TOO_SMALL: &str = "Destination buffer is too small";
+const LEAST_ROOM: usize = 1 << 10;
 
 thread_local! {
     // A context is a megabyte and more, and takes longer to make than a small batch to compress.
@@ -15,7 +20,7 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-pub(super) fn compress(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn compress(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let level = level.unwrap_or(DEFAULT_LEVEL);
     COMPRESSOR.with_borrow_mut(|slot| {
         let (_, compressor) = match slot.take_if(|(made_for, _)| *made_for == level) {
@@ -27,20 +32,31 @@ pub(super) fn compress(level: Option<i32>, input: &[u8], out: &mut Vec<u8>) -> R
     })
 }
 
-/// Decompresses a frame that says how long its content is, if that is at most `limit`. `None`: it does not say so, or
-/// what it says is not true.
-pub(super) fn decompress_whole(input: &[u8], limit: usize) -> Option<Vec<u8>> {
-    let length = get_frame_content_size(input).ok()??;
-    let length = usize::try_from(length).ok().filter(|length| *length <= limit)?;
+/// Decompresses in one go, again with more room where it was too little. Reading as a stream would take memory for as much
+/// as the frame says that its matches reach back, 128 MiB from a few bytes, whatever the limit is.
+pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
+    let stated = get_frame_content_size(input).map_err(|_| RecordError::Decompress)?;
+    let mut room = match stated.map(usize::try_from) {
+        Some(Ok(length)) if length <= limit => length,
+        Some(_) => return Err(RecordError::TooLarge { limit }),
+        None => input.len().saturating_mul(USUAL_RATIO).min(limit),
+    };
     DECOMPRESSOR.with_borrow_mut(|slot| {
         let decompressor = match slot {
             Some(decompressor) => decompressor,
-            None => slot.insert(Decompressor::new().ok()?),
+            None => slot.insert(Decompressor::new().map_err(|_| RecordError::Decompress)?),
         };
-        decompressor.decompress(input, length).ok()
+        loop {
+            let mut out = Vec::with_capacity(room);
+            match decompressor.decompress_to_buffer(input, &mut out) {
+                Ok(_) => {
+                    give_back(&mut out);
+                    return Ok(out);
+                }
+                Err(error) if error.to_string() != TOO_SMALL => return Err(RecordError::Decompress),
+                Err(_) if room == limit => return Err(RecordError::TooLarge { limit }),
+                Err(_) => room = room.max(LEAST_ROOM).saturating_mul(4).min(limit),
+            }
+        }
     })
-}
-
-pub(super) fn reader(input: &[u8]) -> Result<Decoder<'static, BufReader<&[u8]>>> {
-    Decoder::new(input)
 }

@@ -4,10 +4,14 @@ use bytes::Bytes;
 use super::*;
 use crate::api_key::ApiKey;
 use crate::api_versions::VersionRange;
+use crate::error_code::ErrorCode;
 use crate::frame::Segments;
 use crate::header::{RequestHeader, ResponseHeader};
 use crate::request::Request;
 use crate::wire::{DecodeError, EncodeError};
+
+/// The error that an answer to ApiVersions begins with when it is one of version 0.
+const UNSUPPORTED_VERSION: i16 = ErrorCode::UnsupportedVersion.code();
 
 macro_rules! any {
     ($($api:ident($request:ident),)*) => {
@@ -74,7 +78,8 @@ macro_rules! any {
                 match self { $(Self::$api(_) => ApiKey::$api,)* }
             }
 
-            /// Reads a frame without its length, which answers `api` in `version`.
+            /// Reads a frame without its length, which answers `api` in `version`. A broker that does not know the
+            /// version of an ApiVersions request answers it in version 0.
             ///
             /// # Errors
             /// When the version is not known, or the bytes are not a response of it.
@@ -85,6 +90,8 @@ macro_rules! any {
             ) -> Result<(ResponseHeader, Self), DecodeError> {
                 known(api.code(), version)?;
                 let header = ResponseHeader::decode(api, version, &mut frame)?;
+                let is_old = api == ApiKey::ApiVersions && frame.starts_with(&UNSUPPORTED_VERSION.to_be_bytes());
+                let version = if is_old { 0 } else { version };
                 let response = match api {
                     $(ApiKey::$api => Self::$api($request::decode_response(version, frame)?),)*
                 };

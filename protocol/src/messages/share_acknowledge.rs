@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use crate::macros::{message, request};
 
-request!(ShareAcknowledgeRequest => ShareAcknowledgeResponse, ShareAcknowledge, versions 0-2, flexible 0+);
+request!(ShareAcknowledgeRequest => ShareAcknowledgeResponse, ShareAcknowledge, versions 1-2, flexible 0+);
 
 message! {
     /// Accepts, releases or rejects acquired records.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 use crate::macros::{message, request};
 use crate::record::Records;
 
-request!(ShareFetchRequest => ShareFetchResponse, ShareFetch, versions 0-2, flexible 0+);
+request!(ShareFetchRequest => ShareFetchResponse, ShareFetch, versions 1-2, flexible 0+);
 
 message! {
     /// Acquires records for a member of a share group.

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use crate::macros::{message, request};
 
-request!(ShareGroupDescribeRequest => ShareGroupDescribeResponse, ShareGroupDescribe, versions 0-1, flexible 0+);
+request!(ShareGroupDescribeRequest => ShareGroupDescribeResponse, ShareGroupDescribe, versions 1-1, flexible 0+);
 
 message! {
     /// Asks for the state and members of share groups.

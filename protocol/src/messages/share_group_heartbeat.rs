@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use crate::macros::{message, request};
 
-request!(ShareGroupHeartbeatRequest => ShareGroupHeartbeatResponse, ShareGroupHeartbeat, versions 0-1, flexible 0+);
+request!(ShareGroupHeartbeatRequest => ShareGroupHeartbeatResponse, ShareGroupHeartbeat, versions 1-1, flexible 0+);
 
 message! {
     /// Joins, keeps or leaves the membership of a share group.

@@ -35,6 +35,7 @@ pub(crate) mod field {
     pub(crate) const LOG_APPEND_TIME: u8 = 0x08;
     pub(crate) const TRANSACTIONAL: u8 = 0x10;
     pub(crate) const CONTROL: u8 = 0x20;
+    pub(crate) const DELETE_HORIZON: u8 = 0x40;
 }
 
 /// Whose clock a timestamp is from.
@@ -133,10 +134,18 @@ impl RecordBatch {
         i32::from_be_bytes(self.array(field::COUNT))
     }
 
-    /// The timestamp of the first record, in milliseconds since the epoch.
+    /// What the timestamps of the records are counted from, in milliseconds since the epoch: that of the first record, or
+    /// the delete horizon where there is one.
     #[must_use]
     pub fn base_timestamp(&self) -> i64 {
         i64::from_be_bytes(self.array(field::BASE_TIMESTAMP))
+    }
+
+    /// When compaction may drop the tombstones and end markers of this batch, in milliseconds since the epoch (KIP-534);
+    /// `None`: it was not compacted yet, or holds none.
+    #[must_use]
+    pub fn delete_horizon(&self) -> Option<i64> {
+        (self.attributes() & field::DELETE_HORIZON != 0).then(|| self.base_timestamp())
     }
 
     /// The latest timestamp, in milliseconds since the epoch.

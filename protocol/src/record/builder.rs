@@ -138,7 +138,8 @@ impl BatchBuilder {
         value: Option<&'a [u8]>,
         headers: &'a [Header<'a>],
     ) -> Fields<'a> {
-        let timestamp_delta = if self.count == 0 { 0 } else { timestamp.wrapping_sub(self.base_timestamp) };
+        // Times before 1970 and at the end of time in one batch come closer together: no delta spans them.
+        let timestamp_delta = if self.count == 0 { 0 } else { timestamp.saturating_sub(self.base_timestamp) };
         Fields { timestamp_delta, offset_delta: self.count, key, value, headers }
     }
 

@@ -230,12 +230,22 @@ impl<'a> Iterator for Headers<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
+        let Some(left) = self.left.checked_sub(1) else { return self.end() };
+        self.left = left;
         let header = header(&mut self.rest);
         if header.is_err() {
-            self.left = 0;
+            (self.left, self.rest) = (0, &[]);
         }
         Some(header)
+    }
+}
+
+impl<'a> Headers<'a> {
+    /// As Kafka's client: a record that counts too few headers is damaged.
+    #[cold]
+    fn end(&mut self) -> Option<Result<Header<'a>, &'static str>> {
+        let left_over = !std::mem::take(&mut self.rest).is_empty();
+        left_over.then_some(Err("bytes are left over after the last"))
     }
 }
 
