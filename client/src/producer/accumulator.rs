@@ -411,6 +411,15 @@ impl RecordAccumulator {
         taken
     }
 
+    /// What waits for `leader`, or for anything, says why when its time has passed.
+    pub(crate) fn explain_wait(&mut self, leader: Option<BrokerId>, error: &Error) {
+        for key in &self.active {
+            let queue = self.topics.get_mut(key.topic).and_then(|t| t.partitions.get_mut(key.partition));
+            let Some(queue) = queue.filter(|q| leader.is_none() || q.leader == leader) else { continue };
+            queue.batches.iter_mut().for_each(|batch| batch.last_error = Some(error.clone()));
+        }
+    }
+
     /// The oldest batch that waits began then.
     pub(crate) fn oldest(&self) -> Option<Instant> {
         let front = |key: &PartitionKey| self.topics.get(key.topic)?.partitions.get(key.partition)?.batches.front();

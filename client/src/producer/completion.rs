@@ -54,6 +54,7 @@ struct InFlight {
     outcome: Arc<BatchOutcome>,
     key: PartitionKey,
     has_sequence: bool,
+    last_error: Option<Error>,
     is_expired: bool,
 }
 
@@ -95,6 +96,7 @@ impl State {
                 outcome: Arc::clone(&batch.outcome),
                 key: batch.key,
                 has_sequence: batch.stamp.is_some(),
+                last_error: batch.last_error.clone(),
                 is_expired: false,
             };
             self.in_flight.insert(batch.number, in_flight);
@@ -294,10 +296,10 @@ impl State {
         for batch in self.in_flight.values_mut().filter(|b| !b.is_expired && is_over(b.created)) {
             batch.is_expired = true;
             let after = now.saturating_duration_since(batch.created);
-            late.push((batch.key, Arc::clone(&batch.outcome), batch.has_sequence, (batch.attempts, after)));
+            let cause = expired(&batch.outcome, timeout, batch.last_error.as_ref());
+            late.push((batch.key, Arc::clone(&batch.outcome), batch.has_sequence, (batch.attempts, after), cause));
         }
-        for (key, outcome, has_sequence, (attempts, after)) in late {
-            let cause = expired(&outcome, timeout, None);
+        for (key, outcome, has_sequence, (attempts, after), cause) in late {
             let certainty = Certainty::PossiblyWritten;
             let topic_partition = outcome.topic_partition().clone();
             self.failure.get_or_insert_with(|| Error::Delivery {
@@ -367,6 +369,18 @@ impl State {
             }
         }
         self.follow_phase();
+    }
+
+    /// No id could be had for the batches that wait for one. A broker that refuses who we are fails them at once; it may
+    /// let us in later, and the producer goes on (`client.md` §3.4).
+    pub(crate) fn no_id_yet(&mut self, now: Instant, error: &Error) {
+        self.now = Some(now);
+        if !matches!(error, Error::Authentication { .. }) {
+            return self.accumulator.explain_wait(None, error);
+        }
+        for batch in self.accumulator.extract(|b| b.stamp.is_none()) {
+            self.give_up(batch, error);
+        }
     }
 
     /// This producer is finished.

@@ -53,7 +53,7 @@ enum IdRequest {
 
 /// Something that ended.
 enum Done {
-    Dialed(BrokerId),
+    Dialed(BrokerId, Result<()>),
     Produced(Option<BrokerId>, Vec<ProducerBatch>, Result<Answered>),
     ProducerId(Result<ProducerIdAndEpoch>),
     Control(ControlKind, Result<ControlResponse>),
@@ -176,11 +176,12 @@ impl Sender {
         if self.dialing.insert(broker) {
             let client = client.clone();
             self.tasks.push(Box::pin(async move {
-                if let Err(error) = client.connection(broker, Lane::Produce).await {
+                let opened = client.connection(broker, Lane::Produce).await.map(drop);
+                if let Err(error) = &opened {
                     tracing::debug!(%error, "no connection to send batches over");
                     tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
-                Done::Dialed(broker)
+                Done::Dialed(broker, opened)
             }));
         }
         None
@@ -231,8 +232,11 @@ impl Sender {
     fn take_in(&mut self, done: Done) {
         let now = clock::now();
         match done {
-            Done::Dialed(broker) => {
+            Done::Dialed(broker, opened) => {
                 self.dialing.remove(&broker);
+                if let Err(error) = opened {
+                    self.shared.lock().accumulator.explain_wait(Some(broker), &error);
+                }
             }
             Done::Produced(broker, batches, answer) => {
                 if let Some(in_flight) = broker.and_then(|broker| self.in_flight.get_mut(&broker)) {
@@ -321,9 +325,12 @@ impl Sender {
                 self.mode = Mode::Plain { one_in_flight: true };
                 self.shared.lock().follow_mode(self.mode);
             }
-            Err(error) if error.remedy() == Remedy::GiveUp => self.shared.lock().fail_producer(&error),
+            Err(error) if error.remedy() == Remedy::GiveUp && !matches!(error, Error::Authentication { .. }) => {
+                self.shared.lock().fail_producer(&error);
+            }
             Err(error) => {
                 tracing::debug!(%error, "no producer id yet");
+                self.shared.lock().no_id_yet(now, &error);
                 let delay = self.shared.client.config().retry().delay(failures, &mut self.rng);
                 self.id_request = IdRequest::Due { at: Some(now + delay), failures: failures + 1 };
             }

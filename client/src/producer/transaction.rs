@@ -449,11 +449,13 @@ impl TransactionManager {
     /// `client.md` §2, column X.
     fn verdict(&self, kind: &ControlKind, error: &Error) -> Verdict {
         let Some(code) = error.code() else {
-            let again = !matches!(
-                error,
-                Error::UnsupportedVersion { .. } | Error::Authentication { .. } | Error::Closed { .. }
-            );
-            return if again { Verdict::Repeat } else { Verdict::Fatal };
+            return match (error, kind) {
+                (Error::UnsupportedVersion { .. } | Error::Closed { .. }, _) => Verdict::Fatal,
+                // Only this attempt is refused: the producer may be let in later. How a transaction that is being ended
+                // ends is for the coordinator to say.
+                (Error::Authentication { .. }, ControlKind::Init | ControlKind::AddPartitions) => Verdict::Abort,
+                _ => Verdict::Repeat,
+            };
         };
         match action(code, kind.context()) {
             Action::Retry | Action::Refresh | Action::FindCoordinator => Verdict::Repeat,

@@ -200,3 +200,20 @@ fn init_may_be_repeated_after_missing_rights_and_not_after_a_bad_timeout() {
         assert_eq!(manager.init().is_ok(), again, "{code}");
     }
 }
+
+#[test]
+fn a_refused_authentication_ends_no_producer() {
+    let refused = || Error::Authentication { broker: "b".into(), mechanism: "PLAIN".into(), reason: "no".into() };
+    let mut manager = started(TransactionVersion::V2);
+    manager.commit().unwrap();
+    end(&mut manager);
+    manager.handle_failure(start(), &ControlKind::Commit, refused());
+    assert!(matches!(manager.phase(), Phase::Committing), "the coordinator may have the commit: it is asked again");
+    assert!(matches!(manager.last_error(), Some(Error::Authentication { .. })), "a call that times out says so");
+    let mut manager = initialised(TransactionVersion::V1);
+    manager.begin().unwrap();
+    manager.want_partition(KEY, partition());
+    manager.poll_request(start(), false).unwrap();
+    manager.handle_failure(start(), &ControlKind::AddPartitions, refused());
+    assert!(matches!(manager.phase(), Phase::AbortableError(_)));
+}
