@@ -1,5 +1,5 @@
 //! What is known of the cluster: an immutable snapshot, and the machine that makes the next one from each answer.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use ottla_protocol::ErrorCode;
@@ -22,6 +22,8 @@ pub struct ClusterSnapshot {
     brokers: BTreeMap<BrokerId, Broker>,
     topics: HashMap<Arc<str>, Topic>,
     names: HashMap<Uuid, Arc<str>>,
+    /// Topics whose last answer was older than what is known of them.
+    outdated: HashSet<Arc<str>>,
 }
 
 /// A broker and where it listens.
@@ -118,10 +120,14 @@ impl ClusterSnapshot {
     }
 
     /// Whether the answer left something open that a later one may say: a partition without a leader, a topic that is
-    /// being created or has gone.
+    /// being created or has gone, one of which the broker that answered knows less than we do.
     pub(crate) fn is_unsettled(&self) -> bool {
         let retriable = |code: ErrorCode| remedy_of(code) == Remedy::RefreshMetadata;
-        self.topics.values().any(|t| t.error.is_some_and(retriable) || t.partitions.iter().any(|p| p.leader.is_none()))
+        !self.outdated.is_empty()
+            || self
+                .topics
+                .values()
+                .any(|t| t.error.is_some_and(retriable) || t.partitions.iter().any(|p| p.leader.is_none()))
     }
 
     /// Whether `other` says the same of the cluster.
@@ -228,9 +234,15 @@ impl Metadata {
             .collect();
         if asked == Asked::All {
             next.topics.clear();
+            next.outdated.clear();
         }
         for topic in answer.topics {
-            if let Some(topic) = self.merge_topic(version, &next, topic) {
+            if let Some((topic, is_outdated)) = self.merge_topic(version, &next, topic) {
+                if is_outdated {
+                    next.outdated.insert(Arc::clone(&topic.name));
+                } else {
+                    next.outdated.remove(&topic.name);
+                }
                 next.topics.insert(Arc::clone(&topic.name), topic);
             }
         }
@@ -243,6 +255,7 @@ impl Metadata {
         let mut next = ClusterSnapshot { generation: self.current.generation + 1, ..(*self.current).clone() };
         next.topics.retain(|name, _| !topics.contains(name));
         next.names.retain(|_, name| !topics.contains(name));
+        next.outdated.retain(|name| !topics.contains(name));
         self.current = Arc::new(next);
         self.current()
     }
@@ -293,7 +306,13 @@ impl Metadata {
         Some(self.current())
     }
 
-    fn merge_topic(&self, version: i16, next: &ClusterSnapshot, answer: MetadataResponseTopic) -> Option<Topic> {
+    /// The topic, and whether the answer knows less of it than we do.
+    fn merge_topic(
+        &self,
+        version: i16,
+        next: &ClusterSnapshot,
+        answer: MetadataResponseTopic,
+    ) -> Option<(Topic, bool)> {
         let id = Some(answer.topic_id).filter(|id| !id.is_nil());
         let name: Arc<str> = match answer.name {
             Some(name) => name.into(),
@@ -304,47 +323,48 @@ impl Metadata {
         if error.is_some() && answer.partitions.is_empty() {
             // The partitions stay: a broker that has not heard of the topic yet is no reason to forget its leaders.
             let partitions = known.map(|t| t.partitions.clone()).unwrap_or_default();
-            return Some(Topic {
-                name,
-                id: id.or_else(|| known.and_then(|t| t.id)),
-                error,
-                internal: answer.is_internal,
-                partitions,
-            });
+            let id = id.or_else(|| known.and_then(|t| t.id));
+            return Some((Topic { name, id, error, internal: answer.is_internal, partitions }, false));
         }
         let recreated = matches!((known.and_then(|t| t.id), id), (Some(old), Some(new)) if old != new);
         let known = known.filter(|_| !recreated);
+        let mut is_outdated = false;
         let mut partitions: Vec<_> = answer
             .partitions
             .into_iter()
-            .map(|p| merge_partition(version, next, known.and_then(|t| t.partition(p.partition_index)), p))
+            .map(|p| {
+                let known = known.and_then(|t| t.partition(p.partition_index));
+                match known.filter(|known| is_older(version, known, &p)) {
+                    Some(known) => {
+                        is_outdated = true;
+                        known.clone()
+                    }
+                    None => partition(version, next, p),
+                }
+            })
             .collect();
         partitions.sort_by_key(|p| p.index);
         partitions.dedup_by_key(|p| p.index);
-        Some(Topic { name, id, error, internal: answer.is_internal, partitions })
+        Some((Topic { name, id, error, internal: answer.is_internal, partitions }, is_outdated))
     }
 }
 
-/// The epoch rule: an answer with an older epoch than the known one comes from a broker that lags behind, and is not
-/// taken (`Metadata.java`, `updateLatestMetadata`).
-fn merge_partition(
-    version: i16,
-    next: &ClusterSnapshot,
-    known: Option<&Partition>,
-    answer: MetadataResponsePartition,
-) -> Partition {
-    let epoch = Some(answer.leader_epoch).filter(|epoch| version >= RELIABLE_EPOCHS_FROM && *epoch >= 0);
-    let known_epoch = known.and_then(|p| p.leader_epoch);
-    if let (Some(known), Some(new), Some(old)) = (known, epoch, known_epoch)
-        && new < old
-    {
-        return known.clone();
-    }
+fn epoch(version: i16, answer: &MetadataResponsePartition) -> Option<i32> {
+    Some(answer.leader_epoch).filter(|epoch| version >= RELIABLE_EPOCHS_FROM && *epoch >= 0)
+}
+
+/// The epoch rule: an answer with an older epoch than the known one comes from a broker that lags behind. It is not taken,
+/// and asked for again (`Metadata.java`, `updateLatestMetadata`).
+fn is_older(version: i16, known: &Partition, answer: &MetadataResponsePartition) -> bool {
+    matches!((epoch(version, answer), known.leader_epoch), (Some(new), Some(old)) if new < old)
+}
+
+fn partition(version: i16, next: &ClusterSnapshot, answer: MetadataResponsePartition) -> Partition {
     let ids = |ids: Vec<i32>| ids.into_iter().map(BrokerId).collect();
     Partition {
         index: answer.partition_index,
         leader: Some(BrokerId(answer.leader_id)).filter(|id| next.brokers.contains_key(id)),
-        leader_epoch: epoch,
+        leader_epoch: epoch(version, &answer),
         replicas: ids(answer.replica_nodes),
         isr: ids(answer.isr_nodes),
     }
@@ -393,6 +413,20 @@ mod tests {
         assert_eq!(leader(&metadata), (Some(BrokerId(3)), Some(5)));
         metadata.update(12, Asked::Some, answer(B, 2, 0));
         assert_eq!(leader(&metadata), (Some(BrokerId(2)), Some(0)));
+    }
+
+    #[test]
+    fn an_answer_with_an_older_epoch_is_asked_for_again() {
+        let mut metadata = Metadata::default();
+        let first = metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap();
+        let older = metadata.update(12, Asked::Some, answer(A, 2, 4)).unwrap();
+        assert!(!first.is_unsettled() && older.is_unsettled());
+        assert!(older.is_equivalent(&first), "no news: the next request waits longer");
+        let other = MetadataResponse { topics: vec![], ..answer(A, 1, 5) };
+        assert!(metadata.update(12, Asked::Some, other).unwrap().is_unsettled(), "it says nothing of the topic");
+        assert!(!metadata.update(12, Asked::Some, answer(A, 2, 5)).unwrap().is_unsettled());
+        metadata.update(12, Asked::Some, answer(A, 2, 4));
+        assert!(!metadata.forget(&["t".into()]).is_unsettled(), "nobody wants to know it any more");
     }
 
     #[test]
