@@ -83,3 +83,40 @@ impl<'a> Iterator for Blocks<'a> {
         Some(block.ok_or(RecordError::Decompress))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content() -> Vec<u8> {
+        (0..10_000).flat_map(|i| format!("order {} paid;", i % 997).into_bytes()).collect()
+    }
+
+    #[test]
+    fn blocks_of_32_kib_are_written_behind_the_header_of_xerial() {
+        let (content, mut out) = (content(), Vec::new());
+        compress(&content, &mut out).unwrap();
+        assert_eq!(out[..16], HEADER);
+        let blocks: Vec<_> = Blocks::of(&out).map(|block| decompress_len(block.unwrap()).unwrap()).collect();
+        let (last, full) = blocks.split_last().unwrap();
+        assert!(full.len() == content.len() / BLOCK && full.iter().all(|length| *length == BLOCK), "{blocks:?}");
+        assert_eq!(*last, content.len() % BLOCK);
+        assert!(decompress(&out, content.len()).as_ref() == Ok(&content));
+    }
+
+    #[test]
+    fn raw_snappy_is_read_too_and_blocks_may_be_of_any_length() {
+        let content = content();
+        let raw = Encoder::new().compress_vec(&content).unwrap();
+        assert!(decompress(&raw, content.len()).as_ref() == Ok(&content));
+        let mut framed = HEADER.to_vec();
+        for block in content.chunks(50_001) {
+            let block = Encoder::new().compress_vec(block).unwrap();
+            framed.extend_from_slice(&(block.len() as u32).to_be_bytes());
+            framed.extend_from_slice(&block);
+        }
+        assert!(decompress(&framed, content.len()).as_ref() == Ok(&content));
+        let limit = content.len() - 1;
+        assert_eq!(decompress(&framed, limit), Err(RecordError::TooLarge { limit }));
+    }
+}

@@ -60,3 +60,42 @@ pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, RecordEr
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zstd::stream::write::Encoder;
+
+    use super::*;
+
+    /// A frame as Java's clients write them: it does not say how long its content is.
+    fn streamed(content: &[u8], level: i32) -> Vec<u8> {
+        let mut encoder = Encoder::new(Vec::new(), level).unwrap();
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_frame_that_does_not_say_its_length_is_read_up_to_the_limit() {
+        let content = vec![b'x'; 3 << 20];
+        for level in [1, 3, 22] {
+            let frame = streamed(&content, level);
+            assert!(matches!(get_frame_content_size(&frame), Ok(None)), "else this tests something else");
+            assert!(decompress(&frame, content.len()).as_ref() == Ok(&content));
+            let limit = content.len() - 1;
+            assert_eq!(decompress(&frame, limit), Err(RecordError::TooLarge { limit }));
+            assert_eq!(decompress(&frame[..frame.len() - 1], content.len()), Err(RecordError::Decompress));
+        }
+        assert_eq!(decompress(&streamed(b"", 3), 0), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn frames_behind_each_other_are_one_content() {
+        let twice = [streamed(b"one,", 3), streamed(b"two", 3)].concat();
+        assert_eq!(decompress(&twice, 7), Ok(b"one,two".to_vec()));
+        let mut stated = Vec::new();
+        compress(None, b"one,", &mut stated).unwrap();
+        assert_eq!(decompress(&[stated, streamed(b"two", 3)].concat(), 7), Ok(b"one,two".to_vec()));
+    }
+}

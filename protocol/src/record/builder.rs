@@ -156,7 +156,8 @@ impl BatchBuilder {
         if !(1..i32::MAX).contains(&self.count) {
             return false;
         }
-        let fields = self.fields(timestamp, key, value, headers);
+        let Some(timestamp_delta) = timestamp.checked_sub(self.base_timestamp) else { return false };
+        let fields = Fields { timestamp_delta, offset_delta: self.count, key, value, headers };
         let end = self.buffer.len().min(limit);
         let Some(place) = self.buffer.get_mut(self.used..end) else { return false };
         let Some(size) = fields.write_short(place) else { return false };

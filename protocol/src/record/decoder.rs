@@ -230,7 +230,9 @@ impl<'a> Iterator for Headers<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let Some(left) = self.left.checked_sub(1) else { return self.end() };
+        let Some(left) = self.left.checked_sub(1) else {
+            return if self.rest.is_empty() { None } else { Some(self.left_over()) };
+        };
         self.left = left;
         let header = header(&mut self.rest);
         if header.is_err() {
@@ -243,9 +245,9 @@ impl<'a> Iterator for Headers<'a> {
 impl<'a> Headers<'a> {
     /// As Kafka's client: a record that counts too few headers is damaged.
     #[cold]
-    fn end(&mut self) -> Option<Result<Header<'a>, &'static str>> {
-        let left_over = !std::mem::take(&mut self.rest).is_empty();
-        left_over.then_some(Err("bytes are left over after the last"))
+    fn left_over(&mut self) -> Result<Header<'a>, &'static str> {
+        self.rest = &[];
+        Err("bytes are left over after the last")
     }
 }
 
