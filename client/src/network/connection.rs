@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use super::Lane;
 use super::dial::Stream;
+use super::frame::Frame;
 use super::login::Login;
 use super::task::Task;
 use super::throttle;
@@ -69,7 +70,7 @@ pub(crate) struct Unanswered {
 
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    pub(super) segments: Vec<Bytes>,
+    pub(super) frame: Frame,
     pub(super) correlation_id: i32,
     pub(super) api: ApiKey,
     pub(super) version: i16,
@@ -200,9 +201,10 @@ impl Connection {
         let shared = &self.0.shared;
         let correlation_id = shared.next_correlation_id();
         let client_id = Some(shared.client_id.as_str());
-        let frame = request.encode_frame(version, correlation_id, client_id).map_err(|e| Error::Misuse {
+        let segments = request.encode_frame(version, correlation_id, client_id).map_err(|e| Error::Misuse {
             reason: format!("{} cannot be sent to broker {}: {e}", R::API_KEY, shared.broker),
         })?;
+        let frame = Frame::new(R::API_KEY, segments);
         let mut state = shared.lock();
         if let Some(reason) = &state.closed {
             return Err(shared.disconnected(R::API_KEY, false, reason));
@@ -210,10 +212,16 @@ impl Connection {
         let api = R::API_KEY;
         state.unanswered.push_back(Unanswered { correlation_id, api, since: clock::now() });
         let span = tracing::trace_span!(parent: &shared.span, "request", %api, version, correlation_id);
-        state.queue.push_back(Outgoing { segments: frame.0, correlation_id, api, version, timeout, span, asker });
+        state.queue.push_back(Outgoing { frame, correlation_id, api, version, timeout, span, asker });
         drop(state);
         shared.wake.notify_one();
         Ok(())
+    }
+
+    /// Writes nothing for so long, as a throttling broker wants it.
+    #[cfg(test)]
+    pub(super) fn mute(&self, throttle: Duration) {
+        self.0.shared.mute(throttle);
     }
 
     /// Closes the connection: what was not answered yet fails.

@@ -3,9 +3,12 @@ pub(crate) mod addresses;
 #[cfg(feature = "tls")]
 mod any_name;
 pub(crate) mod authenticate;
+#[cfg(test)]
+mod bench_tests;
 pub(crate) mod connection;
 pub(crate) mod dial;
 mod foreign;
+mod frame;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
 pub(crate) mod login;

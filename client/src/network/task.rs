@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use futures_util::future::BoxFuture;
-use ottla_protocol::{ApiKey, FrameDecoder, Segments};
+use ottla_protocol::{ApiKey, FrameDecoder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
-use super::authenticate::{Next, Refused, reauthenticate_after, wipe};
+use super::authenticate::{Next, Refused, reauthenticate_after};
 use super::connection::{Asker, Outgoing, Settings, Shared};
 use super::dial::Stream;
+use super::frame::Frame;
 use super::in_flight::{InFlight, Waiting};
 use super::login::{self, Login};
 use super::session::Session;
@@ -157,7 +158,7 @@ impl Task {
         let room = self.max_in_flight.saturating_sub(self.in_flight.len() + self.writing.len());
         let taken = room.min(state.queue.len());
         for mut request in state.queue.drain(..taken) {
-            let segments = std::mem::take(&mut request.segments);
+            let segments = request.frame.begin_write();
             self.writing.push_back((segments.iter().map(Bytes::len).sum(), request));
             self.segments.extend(segments);
         }
@@ -175,15 +176,14 @@ impl Task {
         match worked.map_err(failed)? {
             Next::Send(authenticate) => {
                 let correlation_id = self.shared.next_correlation_id();
-                let frame = authenticate.frame(correlation_id).map_err(failed)?;
+                let segments = authenticate.frame(correlation_id).map_err(failed)?;
                 let (api, timeout) = (authenticate.api(), self.shared.request_timeout);
                 session.wait(authenticate);
-                let length = frame.len();
-                self.segments.extend(frame.0.iter().cloned());
-                // Kept to be overwritten once it is written.
-                let segments = frame.0;
+                let length = segments.len();
+                let mut frame = Frame::new(api, segments);
+                self.segments.extend(frame.begin_write());
                 let (version, span, asker) = (0, tracing::Span::none(), Asker::Session);
-                let request = Outgoing { segments, correlation_id, api, version, timeout, span, asker };
+                let request = Outgoing { frame, correlation_id, api, version, timeout, span, asker };
                 self.writing.push_back((length, request));
             }
             Next::Done { lifetime } => {
@@ -272,7 +272,6 @@ impl Task {
                 let _ = sender.send(Ok(()));
             }
             asker => {
-                wipe(Segments(request.segments));
                 self.in_flight.register(Waiting {
                     correlation_id: request.correlation_id,
                     deadline: self.last_activity + request.timeout,
@@ -327,6 +326,8 @@ impl Task {
             let Sent { api, asker, .. } = waiting.asker;
             asker.fail(shared.disconnected(api, true, reason));
         }
+        // No more of it is written; what holds a secret is overwritten when nothing else holds it.
+        self.segments.clear();
         for (_, request) in self.writing.drain(..) {
             request.asker.fail(shared.disconnected(request.api, true, reason));
         }
