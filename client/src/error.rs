@@ -15,6 +15,9 @@ use crate::types::{BrokerId, TopicPartition};
 /// The result of most calls.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The phase of a [`Error::Connect`] that no other attempt changes: the broker knows no version of ApiVersions.
+pub(crate) const NO_COMMON_VERSION: &str = "agreeing on a version of ApiVersions";
+
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -50,7 +53,9 @@ pub enum Error {
         reason: String,
     },
     /// A broker sent bytes that are not what it should have sent. The connection was closed.
-    #[error("{broker} sent a malformed answer to {api} version {version}: {reason}")]
+    #[error(
+        "{broker} sent a malformed answer to {api} version {version}: {reason}; please report it with the broker's version"
+    )]
     Malformed {
         /// The broker.
         broker: String,
@@ -78,7 +83,7 @@ pub enum Error {
         message: Option<String>,
     },
     /// The broker does not speak a version that is needed.
-    #[error("{broker} cannot do this: {api} is needed in version {ours}, and the broker {}", theirs.map_or("does not have it".to_owned(), |t| format!("offers {t}")))]
+    #[error("{broker} cannot do this: {api} is needed in version {ours}, and the broker {}", offer(*ours, *theirs))]
     UnsupportedVersion {
         /// The API.
         api: ApiKey,
@@ -90,7 +95,7 @@ pub enum Error {
         broker: String,
     },
     /// The connection went away before the answer came.
-    #[error("the connection to {broker} was lost {} {api} was answered: {reason}", if *written { "after it was sent and before" } else { "before it was sent, so" })]
+    #[error("the connection to {broker} was lost {} {api} was answered: {reason}; the next request opens a new one: if this repeats, look at the broker's log and at the network", if *written { "after it was sent and before" } else { "before it was sent, so" })]
     Disconnected {
         /// The broker.
         broker: String,
@@ -109,6 +114,7 @@ pub enum Error {
         /// How long.
         after: Duration,
         /// What the last attempt met.
+        #[source]
         last: Option<Box<Self>>,
     },
     /// A newer producer or member has taken over.
@@ -127,6 +133,7 @@ pub enum Error {
         /// Whose transaction.
         transactional_id: String,
         /// What failed.
+        #[source]
         cause: Box<Self>,
     },
     /// A record could not be delivered.
@@ -141,6 +148,7 @@ pub enum Error {
         /// Where it should have gone.
         topic_partition: TopicPartition,
         /// Why.
+        #[source]
         cause: Box<Self>,
     },
     /// A batch that a broker sent cannot be read. The position stays in front of it.
@@ -166,7 +174,7 @@ pub enum Error {
         offset: i64,
     },
     /// What was asked is closed.
-    #[error("{what} is closed")]
+    #[error("{what} is closed: to go on, make a new one")]
     Closed {
         /// The client, producer or consumer.
         what: String,
@@ -240,6 +248,7 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
+            Self::Connect { phase, .. } if *phase == NO_COMMON_VERSION => Class::Fatal,
             Self::Connect { .. } | Self::Disconnected { .. } | Self::Timeout { .. } => Class::Retriable,
             Self::Delivery { cause, .. } => cause.class(),
             Self::Abortable { .. } => Class::Abortable,
@@ -272,6 +281,7 @@ impl Error {
             // The client has begun again with its bootstrap servers already.
             Self::Broker { code: ErrorCode::RebootstrapRequired, .. } => Remedy::RefreshMetadata,
             Self::Broker { code, .. } => remedy_of(*code),
+            Self::Connect { phase, .. } if *phase == NO_COMMON_VERSION => Remedy::GiveUp,
             Self::Connect { .. } | Self::Disconnected { .. } => Remedy::RefreshMetadata,
             Self::Timeout { .. } => Remedy::Wait,
             _ => Remedy::GiveUp,
@@ -338,6 +348,15 @@ fn attempts_text(attempts: u32) -> String {
     }
 }
 
+/// What a broker offers of an API, and what to do.
+fn offer(ours: VersionRange, theirs: Option<VersionRange>) -> String {
+    match theirs {
+        None => "does not have it; upgrade the broker, or go without".to_owned(),
+        Some(theirs) if theirs.min > ours.max => format!("offers {theirs}; upgrade Ottla"),
+        Some(theirs) => format!("offers {theirs}; upgrade the broker, or go without"),
+    }
+}
+
 fn refused(
     code: ErrorCode,
     api: ApiKey,
@@ -398,5 +417,40 @@ mod tests {
         assert!(
             late.to_string().starts_with("committing group g did not succeed within 60s; the last error was: Produce")
         );
+    }
+
+    #[test]
+    fn every_error_of_a_connection_says_what_to_do() {
+        let broker = || "broker 1 at b:9092".to_owned();
+        let (api, range) = (ApiKey::Fetch, |min, max| VersionRange { min, max });
+        let unsupported =
+            |theirs| Error::UnsupportedVersion { api, ours: range(4, 17), theirs, broker: broker() }.to_string();
+        assert!(unsupported(None).ends_with("the broker does not have it; upgrade the broker, or go without"));
+        assert!(unsupported(Some(range(0, 3))).ends_with("offers 0-3; upgrade the broker, or go without"));
+        assert!(unsupported(Some(range(18, 20))).ends_with("offers 18-20; upgrade Ottla"));
+        let malformed = Error::Malformed { broker: broker(), api, version: 4, reason: "short".to_owned() };
+        assert!(malformed.to_string().ends_with("short; please report it with the broker's version"), "{malformed}");
+        let lost = Error::Disconnected { broker: broker(), api, written: false, reason: "reset".to_owned() };
+        assert!(lost.to_string().ends_with("if this repeats, look at the broker's log and at the network"), "{lost}");
+        let closed = Error::Closed { what: "the client".to_owned() };
+        assert_eq!(closed.to_string(), "the client is closed: to go on, make a new one");
+    }
+
+    #[test]
+    fn what_an_error_was_caused_by_is_its_source() {
+        let cause = || Box::new(Error::broker(ErrorCode::NotEnoughReplicas, ApiKey::Produce, "orders-3"));
+        let (after, transactional_id) = (Duration::from_secs(1), "shop".to_owned());
+        let topic_partition = TopicPartition::new("orders", 3);
+        let certainty = Certainty::NotWritten;
+        for error in [
+            Error::Timeout { what: "sending".to_owned(), after, last: Some(cause()) },
+            Error::Abortable { transactional_id, cause: cause() },
+            Error::Delivery { certainty, attempts: 1, after, topic_partition, cause: cause() },
+        ] {
+            let source = std::error::Error::source(&error).expect("it has a source");
+            assert_eq!(source.to_string(), cause().to_string(), "{error}");
+        }
+        let late = Error::Timeout { what: "sending".to_owned(), after, last: None };
+        assert!(std::error::Error::source(&late).is_none());
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum Step {
     Again(AskVersions),
     /// This broker cannot be spoken to.
     Failed(String),
+    /// Nor will it be until it is another one.
+    TooOld(String),
     /// It is not the broker, or not of the cluster, that it should be: bootstrap anew (error 129).
     WrongBroker,
 }
@@ -99,6 +101,10 @@ impl AskVersions {
                 let version = listed.map_or(0, |k| k.max_version.clamp(0, self.version - 1));
                 Step::Again(Self { version, ..self })
             }
+            code @ ErrorCode::UnsupportedVersion => Step::TooOld(format!(
+                "it refuses every version of ApiVersions, the oldest too ({code}): no Kafka broker from 0.10 on does that; \
+                 upgrade it, or name another in bootstrap.servers"
+            )),
             ErrorCode::RebootstrapRequired => Step::WrongBroker,
             code => Step::Failed(format!("it answered {code}: {}", code.sentence())),
         }
@@ -122,7 +128,10 @@ mod tests {
         let silent = [0, 0, 0, 0, 0, 35, 0, 0, 0, 0];
         let Step::Again(next) = ask(5).answered(Bytes::copy_from_slice(&silent)) else { panic!("asks again") };
         assert_eq!(next.version(), 0);
-        assert!(matches!(next.answered(Bytes::copy_from_slice(&silent)), Step::Failed(_)));
+        let Step::TooOld(why) = next.answered(Bytes::copy_from_slice(&silent)) else {
+            panic!("nothing is left to ask")
+        };
+        assert!(why.contains("UNSUPPORTED_VERSION (35)") && why.contains("upgrade it"), "{why}");
     }
 
     #[test]

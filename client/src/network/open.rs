@@ -56,6 +56,8 @@ pub(crate) struct Opened {
 #[derive(Debug)]
 pub(crate) enum NotOpened {
     Connect(String),
+    /// There is no version of ApiVersions that both know.
+    TooOld(String),
     Authentication(String),
     /// It is not the broker, or not of the cluster, that it should be.
     WrongBroker,
@@ -189,6 +191,7 @@ async fn ask_versions(stream: &mut Box<dyn Stream>, mut ask: AskVersions, host: 
                 Step::Ready(versions) => return Ok(Asked::Ready(versions, version)),
                 Step::Again(next) => ask = next,
                 Step::Failed(reason) => return Err(NotOpened::Connect(reason)),
+                Step::TooOld(reason) => return Err(NotOpened::TooOld(reason)),
                 Step::WrongBroker => return Err(NotOpened::WrongBroker),
             },
             None => return Ok(Asked::Closed(ask)),

@@ -19,7 +19,7 @@ use super::names::ClientNames;
 use super::open::{NotOpened, Opened, Opener, Target};
 use crate::clock;
 use crate::config::{ClientConfig, DnsLookup, split_address};
-use crate::error::{Error, Result};
+use crate::error::{Error, NO_COMMON_VERSION, Result};
 use crate::metrics::{self, Counters, Metrics};
 use crate::types::BrokerId;
 
@@ -310,7 +310,7 @@ impl Pool {
                 health.failures += 1;
                 health.not_before = Some(now + delay);
                 let since = now.saturating_duration_since(*health.failing_since.get_or_insert(now));
-                if let Error::Connect { reason, .. } = error
+                if let Error::Connect { reason, .. } | Error::Authentication { reason, .. } = error
                     && health.failures > 1
                 {
                     reason.push_str(&format!(" (failure {} in a row, the first {since:.1?} ago)", health.failures));
@@ -430,6 +430,7 @@ impl Pool {
         let broker = address.to_owned();
         match failed {
             NotOpened::Connect(reason) => Error::Connect { broker, phase, reason },
+            NotOpened::TooOld(reason) => Error::Connect { broker, phase: NO_COMMON_VERSION, reason },
             NotOpened::Authentication(reason) => {
                 let mechanism = self.opener.login().map_or("SASL", |login| login.mechanism()).to_owned();
                 Error::Authentication { broker, mechanism, reason }

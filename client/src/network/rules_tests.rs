@@ -77,6 +77,48 @@ async fn unknown_api_versions_version_falls_back_on_close_and_is_remembered() {
 }
 
 #[tokio::test]
+async fn a_broker_that_refuses_version_0_too_is_given_up() {
+    let mut bench = Bench::new(|_| {});
+    let opening = bench.open(BROKER, Lane::General);
+    let mut peer = bench.peer().await;
+    for version in [5, 0] {
+        let (header, _) = peer.expect(ApiKey::ApiVersions).await;
+        assert_eq!(header.api_version, version);
+        // Whatever the version was, such an answer is in version 0.
+        let header = RequestHeader { api_version: 0, ..header };
+        let refused = ApiVersionsResponse { error_code: 35, ..Default::default() };
+        peer.answer::<ApiVersionsRequest>(&header, &refused).await;
+    }
+    let error = opening.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }) && error.is_fatal(), "{error:?}");
+    assert!(error.to_string().contains("upgrade it"), "{error}");
+}
+
+#[tokio::test]
+async fn refused_authentications_in_a_row_say_since_when() {
+    let mut bench = Bench::new(|config| {
+        Bench::sasl(config);
+        config.reconnect_backoff = Duration::from_millis(1);
+    });
+    let mut texts = Vec::new();
+    for _ in 0..2 {
+        let opening = bench.open(BROKER, Lane::General);
+        let mut peer = bench.peer().await;
+        peer.versions().await;
+        let (header, _) = peer.expect(ApiKey::SaslHandshake).await;
+        peer.answer::<SaslHandshakeRequest>(&header, &SaslHandshakeResponse::default()).await;
+        let (header, _) = peer.expect(ApiKey::SaslAuthenticate).await;
+        let refused = SaslAuthenticateResponse { error_code: 58, ..Default::default() };
+        peer.answer::<SaslAuthenticateRequest>(&header, &refused).await;
+        let error = opening.await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::Authentication { .. }), "{error}");
+        texts.push(error.to_string());
+    }
+    assert!(!texts[0].contains("in a row"), "{}", texts[0]);
+    assert!(texts[1].contains("(failure 2 in a row, the first ") && texts[1].ends_with(" ago)"), "{}", texts[1]);
+}
+
+#[tokio::test]
 async fn each_attempt_takes_the_next_address_and_the_name_is_resolved_again_when_they_are_used_up() {
     let bench = Bench::new(|config| config.reconnect_backoff = Duration::from_millis(1));
     *bench.network.names.lock().unwrap() = VecDeque::from([vec![at(1), at(2)], vec![at(3)]]);
