@@ -2,15 +2,15 @@
 use std::any::Any;
 use std::time::Duration;
 
-use ottla_protocol::messages::ProduceResponse;
+use ottla_protocol::messages::{
+    ApiVersionsResponse, CreateDelegationTokenResponse, DescribeDelegationTokenResponse, ExpireDelegationTokenResponse,
+    OffsetDeleteResponse, ProduceResponse, RenewDelegationTokenResponse,
+};
 use ottla_protocol::{ApiKey, ResponseHeader};
 
-/// The first version of Produce with such answers.
-const PRODUCE_FROM: i16 = 6;
-
-/// How long the broker wants to be left alone, as the first field of an answer says: all but Produce have it there.
+/// How long the broker wants to be left alone, as the first field of an answer says: most have it there.
 pub(crate) fn of_frame(api: ApiKey, version: i16, frame: &[u8]) -> Option<Duration> {
-    if version < client_throttles_from(api)? {
+    if is_further_behind(api) || version < client_throttles_from(api)? {
         return None;
     }
     // A response header with tags has never been seen: a tag is not looked for in front of the field.
@@ -21,10 +21,28 @@ pub(crate) fn of_frame(api: ApiKey, version: i16, frame: &[u8]) -> Option<Durati
     duration(i32::from_be_bytes(*frame.get(at..)?.first_chunk()?))
 }
 
-/// The same for an answer to Produce, where the field stands behind the partitions.
+/// The same for an answer that has the field further behind.
+#[inline]
 pub(crate) fn of_response(version: i16, response: &dyn Any) -> Option<Duration> {
-    let produce = response.downcast_ref::<ProduceResponse>()?;
-    if version < PRODUCE_FROM { None } else { duration(produce.throttle_time_ms) }
+    macro_rules! field_of {
+        ($($api:ident($response:ty),)*) => {
+            $(if let Some(response) = response.downcast_ref::<$response>() {
+                (ApiKey::$api, response.throttle_time_ms)
+            } else)* {
+                return None;
+            }
+        };
+    }
+    let (api, ms) = field_of! {
+        Produce(ProduceResponse),
+        ApiVersions(ApiVersionsResponse),
+        OffsetDelete(OffsetDeleteResponse),
+        CreateDelegationToken(CreateDelegationTokenResponse),
+        RenewDelegationToken(RenewDelegationTokenResponse),
+        ExpireDelegationToken(ExpireDelegationTokenResponse),
+        DescribeDelegationToken(DescribeDelegationTokenResponse),
+    };
+    if version < client_throttles_from(api)? { None } else { duration(ms) }
 }
 
 fn whole_header(api: ApiKey, version: i16, frame: &[u8]) -> Option<Duration> {
@@ -37,12 +55,13 @@ fn duration(ms: i32) -> Option<Duration> {
     u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
 }
 
-/// `shouldClientThrottle` of Kafka's response classes.
+/// `shouldClientThrottle` of Kafka's response classes; where a class has none, `AbstractResponse`'s: every version that
+/// has the field (KAFKA-20828).
 fn client_throttles_from(api: ApiKey) -> Option<i16> {
     use ApiKey as K;
     Some(match api {
         K::Fetch => 8,
-        K::Metadata => 6,
+        K::Produce | K::Metadata => 6,
         K::OffsetCommit | K::OffsetFetch => 4,
         K::ListOffsets | K::JoinGroup | K::CreateTopics => 3,
         K::FindCoordinator
@@ -51,8 +70,10 @@ fn client_throttles_from(api: ApiKey) -> Option<i16> {
         | K::SyncGroup
         | K::DescribeGroups
         | K::ListGroups
+        | K::ApiVersions
         | K::DeleteTopics
-        | K::DescribeConfigs => 2,
+        | K::DescribeConfigs
+        | K::OffsetForLeaderEpoch => 2,
         K::DeleteRecords
         | K::InitProducerId
         | K::AddPartitionsToTxn
@@ -66,59 +87,32 @@ fn client_throttles_from(api: ApiKey) -> Option<i16> {
         | K::AlterReplicaLogDirs
         | K::DescribeLogDirs
         | K::CreatePartitions
+        | K::CreateDelegationToken
+        | K::RenewDelegationToken
+        | K::ExpireDelegationToken
+        | K::DescribeDelegationToken
         | K::DeleteGroups => 1,
-        K::IncrementalAlterConfigs
-        | K::ElectLeaders
-        | K::DescribeTransactions
-        | K::ListTransactions
-        | K::DescribeProducers
-        | K::DescribeCluster
-        | K::ConsumerGroupHeartbeat
-        | K::ConsumerGroupDescribe => 0,
-        _ => return None,
+        // Their answers have no such field.
+        K::SaslHandshake | K::SaslAuthenticate | K::WriteTxnMarkers | K::DescribeQuorum => return None,
+        _ => 0,
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ottla_protocol::messages::{FetchRequest, FetchResponse, MetadataRequest, MetadataResponse};
-    use ottla_protocol::{Encoder, Request, Wire};
-
-    fn frame<R: Request<Response: Wire>>(version: i16, response: &R::Response) -> Vec<u8> {
-        let mut out = Encoder::new();
-        out.put_slice(&7i32.to_be_bytes());
-        if R::version(version).flexible {
-            out.put_slice(&[0]);
-        }
-        response.encode(&mut out, R::version(version)).unwrap();
-        out.into_segments().concat()
-    }
-
-    #[test]
-    fn a_throttle_time_mutes_from_the_version_on_that_answers_first() {
-        let fetch = FetchResponse { throttle_time_ms: 250, ..Default::default() };
-        let of = |version| of_frame(ApiKey::Fetch, version, &frame::<FetchRequest>(version, &fetch));
-        assert_eq!(of(7), None, "older brokers have waited themselves");
-        for version in [8, 11, 12, 16] {
-            assert_eq!(of(version), Some(Duration::from_millis(250)), "{version}");
-        }
-        let metadata = MetadataResponse { throttle_time_ms: 30, ..Default::default() };
-        let of = |version| of_frame(ApiKey::Metadata, version, &frame::<MetadataRequest>(version, &metadata));
-        assert_eq!((of(5), of(6), of(12)), (None, Some(Duration::from_millis(30)), Some(Duration::from_millis(30))));
-    }
-
-    #[test]
-    fn produce_says_it_behind_its_partitions() {
-        let response = ProduceResponse { throttle_time_ms: 9, ..Default::default() };
-        assert_eq!(of_response(5, &response), None);
-        assert_eq!(of_response(6, &response), Some(Duration::from_millis(9)));
-        assert_eq!(of_response(6, &FetchResponse::default()), None);
-    }
-
-    #[test]
-    fn a_short_frame_throttles_nothing() {
-        assert_eq!(of_frame(ApiKey::Fetch, 12, &[0, 0, 0, 1, 0, 0]), None);
-        assert_eq!(of_frame(ApiKey::Fetch, 12, &[]), None);
-    }
+/// Whether the field is not the first one of an answer.
+fn is_further_behind(api: ApiKey) -> bool {
+    use ApiKey as K;
+    matches!(
+        api,
+        K::Produce
+            | K::ApiVersions
+            | K::OffsetDelete
+            | K::CreateDelegationToken
+            | K::RenewDelegationToken
+            | K::ExpireDelegationToken
+            | K::DescribeDelegationToken
+    )
 }
+
+#[cfg(test)]
+#[path = "throttle_tests.rs"]
+mod tests;
