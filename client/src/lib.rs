@@ -93,7 +93,7 @@ pub use metrics::{BrokerMetrics, Metrics};
 pub use network::dial::{Dial, Stream};
 pub use network::sasl::{Answer, Credentials, Mechanism, SaslError, Token, TokenProvider};
 pub use ottla_protocol::compression::Compression;
-pub use ottla_protocol::record::{Header, Headers, Record};
+pub use ottla_protocol::record::{Header, Headers, Record, RecordError};
 pub use ottla_protocol::{ApiKey, ErrorCode};
 pub use producer::{
     Acks, ChoosePartition, Delivery, EndOutcome, Partitioner, PreparedTransaction, Producer, ProducerConfig,

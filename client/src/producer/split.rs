@@ -66,8 +66,7 @@ fn runs(batch: &DecodedBatch) -> Result<Vec<BatchBuilder>, RecordError> {
 }
 
 pub(crate) fn headers<'a>(record: &Record<'a>) -> Result<Vec<Header<'a>>, RecordError> {
-    let malformed = |reason| RecordError::Record { base_offset: record.offset, index: 0, reason };
-    record.headers().collect::<Result<_, &'static str>>().map_err(malformed)
+    record.headers().collect()
 }
 
 impl ProducerBatch {

@@ -1,6 +1,6 @@
 //! A record as a schema sees it.
 use bytes::Bytes;
-use ottla_client::{Header, Headers, Record, TopicPartition};
+use ottla_client::{Header, Headers, Record, RecordError, TopicPartition};
 
 use crate::contract::Timestamp;
 
@@ -121,7 +121,7 @@ impl<'a> KafkaRecord<'a> {
     }
 
     /// Its headers in order, with duplicates. `Err` says what is wrong with one; there are no more after it.
-    pub fn headers(&self) -> impl Iterator<Item = Result<Header<'a>, &'static str>> + use<'a> {
+    pub fn headers(&self) -> impl Iterator<Item = Result<Header<'a>, RecordError>> + use<'a> {
         let (decoded, given) = match &self.headers {
             HeaderSource::Decoded(headers) => (Some(headers.clone()), [].as_slice()),
             HeaderSource::Given(headers) => (None, *headers),

@@ -213,7 +213,7 @@ impl<'a> Record<'a> {
     /// Its headers, in order.
     #[must_use]
     pub fn headers(&self) -> Headers<'a> {
-        Headers { rest: self.headers, left: self.header_count }
+        Headers { rest: self.headers, left: self.header_count, offset: self.offset }
     }
 }
 
@@ -222,32 +222,34 @@ impl<'a> Record<'a> {
 pub struct Headers<'a> {
     rest: &'a [u8],
     left: u32,
+    /// Of the record.
+    offset: i64,
 }
 
 impl<'a> Iterator for Headers<'a> {
     /// `Err` is what is wrong with the header; there are no more after it.
-    type Item = Result<Header<'a>, &'static str>;
+    type Item = Result<Header<'a>, RecordError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let Some(left) = self.left.checked_sub(1) else {
-            return if self.rest.is_empty() { None } else { Some(self.left_over()) };
+            // As Kafka's client: a record that counts too few headers is damaged.
+            return if self.rest.is_empty() {
+                None
+            } else {
+                Some(Err(self.malformed("bytes are left over after the last")))
+            };
         };
         self.left = left;
-        let header = header(&mut self.rest);
-        if header.is_err() {
-            (self.left, self.rest) = (0, &[]);
-        }
-        Some(header)
+        Some(header(&mut self.rest).map_err(|reason| self.malformed(reason)))
     }
 }
 
-impl<'a> Headers<'a> {
-    /// As Kafka's client: a record that counts too few headers is damaged.
+impl Headers<'_> {
     #[cold]
-    fn left_over(&mut self) -> Result<Header<'a>, &'static str> {
-        self.rest = &[];
-        Err("bytes are left over after the last")
+    fn malformed(&mut self, reason: &'static str) -> RecordError {
+        (self.left, self.rest) = (0, &[]);
+        RecordError::Headers { offset: self.offset, reason }
     }
 }
 

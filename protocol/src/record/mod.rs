@@ -62,6 +62,13 @@ pub enum RecordError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A record whose headers are malformed: its other fields were good.
+    Headers {
+        /// Its offset.
+        offset: i64,
+        /// What is wrong with them.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for RecordError {
@@ -78,6 +85,7 @@ impl fmt::Display for RecordError {
             Self::Record { base_offset, index, reason } => {
                 write!(f, "record {index} of the batch at offset {base_offset}: {reason}")
             }
+            Self::Headers { offset, reason } => write!(f, "the headers of the record at offset {offset}: {reason}"),
         }
     }
 }
