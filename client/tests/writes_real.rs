@@ -94,7 +94,12 @@ async fn offsets(client: &Client, topic: &str, finds_times: bool) {
     };
     assert_eq!(find(OffsetSpec::Earliest).await.unwrap().offset, Some(0));
     assert_eq!(find(OffsetSpec::Latest).await.unwrap().offset, Some(500));
-    for special in [OffsetSpec::MaxTimestamp, OffsetSpec::EarliestLocal, OffsetSpec::LatestTiered] {
+    for special in [
+        OffsetSpec::MaxTimestamp,
+        OffsetSpec::EarliestLocal,
+        OffsetSpec::LatestTiered,
+        OffsetSpec::EarliestPendingUpload,
+    ] {
         assert!(matches!(find(special).await, Err(Error::UnsupportedVersion { .. })), "{special:?}");
     }
     match find(OffsetSpec::Timestamp(TIME + 123)).await {

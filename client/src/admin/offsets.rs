@@ -30,6 +30,8 @@ pub enum OffsetSpec {
     EarliestLocal,
     /// The last one that is in tiered storage. Brokers 3.9 and newer.
     LatestTiered,
+    /// The first one that still has to go to tiered storage (KIP-1023). Brokers 4.2 and newer.
+    EarliestPendingUpload,
 }
 
 impl OffsetSpec {
@@ -41,6 +43,7 @@ impl OffsetSpec {
             Self::MaxTimestamp => 7,
             Self::EarliestLocal => 8,
             Self::LatestTiered => 9,
+            Self::EarliestPendingUpload => 11,
         }
     }
 
@@ -52,6 +55,7 @@ impl OffsetSpec {
             Self::MaxTimestamp => -3,
             Self::EarliestLocal => -4,
             Self::LatestTiered => -5,
+            Self::EarliestPendingUpload => -6,
         }
     }
 }

@@ -120,5 +120,19 @@ pub(crate) async fn offsets(w: &World) {
         let newest = HashMap::from([(tp("offsets", 1), OffsetSpec::MaxTimestamp)]);
         let found = w.admin.list_offsets(&newest, IsolationLevel::ReadUncommitted).await.remove(&tp("offsets", 1));
         assert_eq!(found.unwrap().unwrap().offset, Some(1));
+        // Without tiered storage: the log begins on the broker's disk, and nothing is in the other place or on its way.
+        for (spec, offset) in [
+            (OffsetSpec::EarliestLocal, Some(0)),
+            (OffsetSpec::LatestTiered, None),
+            (OffsetSpec::EarliestPendingUpload, None),
+        ] {
+            let asked = HashMap::from([(tp("offsets", 1), spec)]);
+            let found = w.admin.list_offsets(&asked, IsolationLevel::ReadUncommitted).await.remove(&tp("offsets", 1));
+            assert_eq!(found.unwrap().unwrap().offset, offset, "{spec:?}");
+        }
+    } else {
+        let newer = HashMap::from([(tp("offsets", 1), OffsetSpec::EarliestPendingUpload)]);
+        let refused = w.admin.list_offsets(&newer, IsolationLevel::ReadUncommitted).await.remove(&tp("offsets", 1));
+        unsupported(refused.unwrap());
     }
 }
