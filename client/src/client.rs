@@ -168,9 +168,14 @@ impl Client {
         self.inner().refresh.notify_one();
     }
 
-    /// Keeps `topic` up to date from now on.
+    /// Keeps `topic` up to date until it is released, as often as it was retained.
     pub(crate) fn retain_topic(&self, topic: &str, may_create: bool) {
         lock(&self.inner().wanted).retain(topic, may_create);
+    }
+
+    /// Ends what [`Self::retain_topic`] began, with the same arguments.
+    pub(crate) fn release_topic(&self, topic: &str, may_create: bool) {
+        lock(&self.inner().wanted).release(topic, may_create);
     }
 
     /// Keeps topics up to date that records are sent to, for `metadata.max.idle.ms` from now on.

@@ -116,6 +116,26 @@ async fn a_producer_that_gets_no_id_for_its_password_goes_on_when_it_is_let_in()
 }
 
 #[tokio::test]
+async fn an_error_of_metadata_is_told_no_more_once_there_was_an_answer() {
+    let mut broker = Broker::builder().topic("t", 1).sasl_user("alice", "secret").start().await.unwrap();
+    let client = Client::connect(alice(&broker)).await.unwrap();
+    let locked = lock_out(&broker);
+    broker.kill_node(0);
+    broker.restart_node(0).await.unwrap();
+    let error = client.topic("t", Instant::now() + Duration::from_secs(1)).await.unwrap_err();
+    assert!(error.to_string().contains("who are you"), "{error}");
+    locked.remove();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while client.cluster().topic("t").is_none_or(|t| t.error.is_some()) {
+        assert!(Instant::now() < deadline, "{}", client.describe());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    broker.on(ApiKey::Metadata).delay(Duration::from_secs(10)).always();
+    let error = client.topic("other", Instant::now() + Duration::from_millis(300)).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { last: None, .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_transactional_producer_that_is_not_let_in_can_init_again() {
     let broker = Broker::builder().topic("t", 1).sasl_user("alice", "secret").start().await.unwrap();
     let client = Client::connect(alice(&broker)).await.unwrap();

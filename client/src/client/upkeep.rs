@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ottla_protocol::messages::MetadataRequest;
 use ottla_protocol::messages::metadata::MetadataRequestTopic;
+use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
 use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::{Inner, lock};
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::metadata::Asked;
 use crate::network::Lane;
 use crate::network::connection::Connection;
@@ -29,14 +29,17 @@ pub(super) async fn run(inner: Arc<Inner>) {
             () = inner.refresh_due(asked, &mut rng) => {}
         }
         inner.forget_idle_topics();
-        asked = lock(&inner.wanted).len();
+        asked = lock(&inner.wanted).begun();
         let refreshed = tokio::select! {
             biased;
             () = inner.closed.cancelled() => return,
             refreshed = inner.refresh_once() => refreshed,
         };
         match refreshed {
-            Ok(news) => lock(&inner.pace).answered(clock::now(), news),
+            Ok(news) => {
+                lock(&inner.pace).answered(clock::now(), news);
+                *lock(&inner.last_error) = None;
+            }
             Err(error) => {
                 if lock(&inner.pace).failed(clock::now()) {
                     tracing::warn!(%error, "metadata cannot be refreshed");
@@ -132,18 +135,26 @@ impl Inner {
     pub(super) async fn refresh_once(&self) -> Result<bool> {
         let connection = self.any_connection().await?;
         let version = connection.choose::<MetadataRequest>(None)?;
-        let (asked, request) = self.metadata_request(version);
-        let response = connection.send(&request, version)?.await?;
+        let mut news = false;
+        for (asked, request) in self.metadata_requests(version) {
+            let response = connection.send(&request, version)?.await?;
+            news |= self.take_metadata(asked, response, &connection.place(version))?;
+        }
+        Ok(news)
+    }
+
+    /// Publishes an answer. Whether it said anything new.
+    fn take_metadata(&self, asked: Asked, response: MetadataResponse, at: &Place) -> Result<bool> {
         if response.error_code == ErrorCode::RebootstrapRequired.code() {
             if self.config.metadata_recovery_rebootstrap {
                 self.rebootstrap("the cluster asks for it (REBOOTSTRAP_REQUIRED)");
             }
             let error = Error::broker(ErrorCode::RebootstrapRequired, ApiKey::Metadata, "the cluster");
-            return Err(error.at(&connection.place(version)));
+            return Err(error.at(at));
         }
         let mut metadata = lock(&self.metadata);
         let before = metadata.current();
-        match metadata.update(version, asked, response) {
+        match metadata.update(at.version, asked, response) {
             Some(snapshot) => {
                 let news = !before.is_equivalent(&snapshot);
                 self.publish(snapshot);
@@ -151,7 +162,7 @@ impl Inner {
             }
             None => {
                 let error = Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster");
-                Err(error.at(&connection.place(version)))
+                Err(error.at(at))
             }
         }
     }
@@ -165,26 +176,27 @@ impl Inner {
         }
     }
 
-    /// All topics, when somebody watches them and none has to be created; else those that are wanted.
-    fn metadata_request(&self, version: i16) -> (Asked, MetadataRequest) {
+    /// What to ask for: all topics, when somebody watches them and none has to be created; else those that are wanted.
+    /// Those that are created if they are not there have a request of their own, which says so for all that it names.
+    fn metadata_requests(&self, version: i16) -> Vec<(Asked, MetadataRequest)> {
         let wanted = lock(&self.wanted);
         let current = self.changes.borrow();
-        let unknown = |name: &str| current.topic(name).is_none_or(|t| t.error.is_some());
-        let create = wanted.creatable().any(|name| unknown(name));
-        if !create && self.want_all.load(Ordering::Relaxed) > 0 {
-            // Version 0 has no null: an empty list is all topics there.
-            let topics = (version == 0).then(Vec::new);
-            return (
-                Asked::All,
-                MetadataRequest { topics, allow_auto_topic_creation: version < 4, ..Default::default() },
-            );
+        let is_unknown = |name: &str| current.topic(name).is_none_or(|t| t.error.is_some());
+        // Before version 4 nobody is asked whether topics may be created.
+        let (create, others): (Vec<_>, Vec<_>) =
+            wanted.topics().partition(|(name, may_create)| *may_create && version >= 4 && is_unknown(name));
+        let watches_all = self.want_all.load(Ordering::Relaxed) > 0;
+        let mut requests = Vec::new();
+        if !create.is_empty() {
+            requests.push((Asked::Some, request(Some(create), true)));
         }
-        let topics =
-            wanted.names().map(|name| MetadataRequestTopic { name: Some(name.to_string()), ..Default::default() });
-        let allow_auto_topic_creation = create || version < 4;
-        let request =
-            MetadataRequest { topics: Some(topics.collect()), allow_auto_topic_creation, ..Default::default() };
-        (Asked::Some, request)
+        if watches_all && requests.is_empty() {
+            // Version 0 has no null: an empty list is all topics there.
+            requests.push((Asked::All, request((version == 0).then(Vec::new), version < 4)));
+        } else if requests.is_empty() || !others.is_empty() {
+            requests.push((Asked::Some, request(Some(others), version < 4)));
+        }
+        requests
     }
 
     /// Why metadata cannot be had, if it cannot.
@@ -204,7 +216,7 @@ impl Inner {
 
     /// Waits until metadata is asked for or has grown old, and until it may be asked for. A topic that nobody asked for
     /// before is asked for at once.
-    async fn refresh_due(&self, asked: usize, rng: &mut fastrand::Rng) {
+    async fn refresh_due(&self, asked: u64, rng: &mut fastrand::Rng) {
         let (not_before, failing) = {
             let pace = lock(&self.pace);
             (pace.not_before(self.config.retry(), rng), pace.is_failing())
@@ -217,7 +229,7 @@ impl Inner {
             }
         }
         let Some(not_before) = not_before else { return };
-        while lock(&self.wanted).len() == asked || failing {
+        while lock(&self.wanted).begun() == asked || failing {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(not_before.into()) => return,
@@ -225,4 +237,11 @@ impl Inner {
             }
         }
     }
+}
+
+fn request(topics: Option<Vec<(&Arc<str>, bool)>>, allow_auto_topic_creation: bool) -> MetadataRequest {
+    let topic =
+        |(name, _): (&Arc<str>, bool)| MetadataRequestTopic { name: Some(name.to_string()), ..Default::default() };
+    let topics = topics.map(|topics| topics.into_iter().map(topic).collect());
+    MetadataRequest { topics, allow_auto_topic_creation, ..Default::default() }
 }

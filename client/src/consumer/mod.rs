@@ -87,6 +87,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads a partition no more. Who reads none of a topic does not ask for it.
+    fn remove(&self, state: &mut SubscriptionState, partition: &TopicPartition) {
+        if state.remove(partition) && !state.reads(&partition.topic) {
+            self.client.release_topic(&partition.topic, self.config.allow_auto_create_topics);
+        }
+    }
+
     pub(crate) fn read_options(&self) -> ReadOptions {
         ReadOptions {
             check_crcs: self.config.check_crcs,
@@ -99,6 +106,10 @@ impl Shared {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.shared.stop.cancel();
+        let mut state = self.shared.lock();
+        for partition in state.assignment() {
+            self.shared.remove(&mut state, &partition);
+        }
     }
 }
 
@@ -138,7 +149,7 @@ impl Consumer {
         let mut state = self.shared.lock();
         for partition in state.assignment() {
             if !kept.contains(&partition) {
-                state.remove(&partition);
+                self.shared.remove(&mut state, &partition);
             }
         }
         drop(state);
@@ -149,7 +160,9 @@ impl Consumer {
     pub fn add(&self, partitions: impl IntoIterator<Item = (TopicPartition, StartOffset)>) {
         let mut state = self.shared.lock();
         for (partition, start) in partitions {
-            self.shared.client.retain_topic(&partition.topic, self.shared.config.allow_auto_create_topics);
+            if !state.reads(&partition.topic) {
+                self.shared.client.retain_topic(&partition.topic, self.shared.config.allow_auto_create_topics);
+            }
             state.add(partition, start);
         }
         drop(state);
@@ -160,7 +173,7 @@ impl Consumer {
     pub fn remove(&self, partitions: &[TopicPartition]) {
         let mut state = self.shared.lock();
         for partition in partitions {
-            state.remove(partition);
+            self.shared.remove(&mut state, partition);
         }
         drop(state);
         self.shared.wake.notify_one();

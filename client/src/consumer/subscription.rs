@@ -1,5 +1,6 @@
 //! Which partitions are read, from where, and what waits for `poll`.
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use ottla_protocol::ErrorCode;
@@ -141,10 +142,16 @@ impl SubscriptionState {
         self.partitions.insert(partition, assigned);
     }
 
-    /// Reads a partition no more.
-    pub(crate) fn remove(&mut self, partition: &TopicPartition) {
+    /// Reads a partition no more. Whether it was read.
+    pub(crate) fn remove(&mut self, partition: &TopicPartition) -> bool {
         self.drop_buffered(partition);
-        self.partitions.remove(partition);
+        self.partitions.remove(partition).is_some()
+    }
+
+    /// Whether any partition of the topic is read.
+    pub(crate) fn reads(&self, topic: &Arc<str>) -> bool {
+        let first = TopicPartition::new(Arc::clone(topic), i32::MIN);
+        self.partitions.range(first..).next().is_some_and(|(partition, _)| partition.topic == *topic)
     }
 
     pub(crate) fn assignment(&self) -> Vec<TopicPartition> {
