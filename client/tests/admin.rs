@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use ottla_client::{
     Admin, Client, ClientConfig, ConfigResource, Error, ErrorCode, GroupDescription, GroupFilter, IsolationLevel,
-    NewPartitions, NewTopic, OffsetAndMetadata, OffsetSpec, Producer, ProducerConfig, ProducerRecord, TopicPartition,
+    MemberToRemove, NewPartitions, NewTopic, OffsetAndMetadata, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
+    TopicPartition,
 };
 use ottla_testkit::{ApiKey, Broker, ErrorCode as Code};
 
@@ -216,4 +217,25 @@ fn calls_can_be_spawned() {
         is_send(&admin.describe_features());
     }
     let _ = all;
+}
+
+/// Before LeaveGroup v3 (2.4) members are taken out one by one, and not by their instance ids.
+#[tokio::test]
+async fn old_brokers_are_told_of_each_member_by_itself() {
+    use ottla_testkit::kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
+    let broker = Broker::builder().as_version("2.3").start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let answer = |request: &LeaveGroupRequest| {
+        let is_known = *request.group_id.0 == *"g" && ["a", "b"].contains(&&*request.member_id);
+        LeaveGroupResponse::default().with_error_code(if is_known { 0 } else { ErrorCode::UnknownMemberId.code() })
+    };
+    let asked = broker.on(ApiKey::LeaveGroup).reply(answer).always();
+    let member = |id: &str| MemberToRemove::Member(id.into());
+    let instance = MemberToRemove::Instance("i".into());
+    let members = [member("a"), member("gone"), instance.clone(), member("b")];
+    let removed = Admin::new(&client).remove_members("g", &members, "a test").await.unwrap();
+    assert!(removed[&member("a")].is_ok() && removed[&member("b")].is_ok(), "{removed:?}");
+    assert_eq!(removed[&member("gone")].as_ref().unwrap_err().code(), Some(ErrorCode::UnknownMemberId));
+    assert!(matches!(removed[&instance], Err(Error::UnsupportedVersion { .. })), "{removed:?}");
+    assert_eq!(asked.hits(), 3);
 }

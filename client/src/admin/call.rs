@@ -14,6 +14,7 @@ use crate::client::CoordinatorKind;
 use crate::clock;
 use crate::error::{Error, Place, Remedy, Result};
 use crate::network::Lane;
+use crate::network::connection::Connection;
 use crate::network::pool::pause;
 use crate::types::{BrokerId, TopicPartition};
 
@@ -92,13 +93,17 @@ impl Admin {
         cap: Option<i16>,
         build: impl FnOnce(i16) -> R,
     ) -> Result<(R::Response, Place)> {
-        let connection = match node {
-            Some(broker) => self.client.connection(broker, Lane::General).await?,
-            None => self.client.any_connection().await?,
-        };
+        let connection = self.connection(node).await?;
         let version = connection.choose::<R>(cap)?;
         let response = connection.send(&build(version), version)?.await?;
         Ok((response, connection.place(version)))
+    }
+
+    pub(super) async fn connection(&self, node: Node) -> Result<Connection> {
+        match node {
+            Some(broker) => self.client.connection(broker, Lane::General).await,
+            None => self.client.any_connection().await,
+        }
     }
 
     /// The broker that the target is now.

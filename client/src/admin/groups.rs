@@ -7,12 +7,16 @@ use ottla_protocol::messages::delete_groups::DeleteGroupsRequest;
 use ottla_protocol::messages::describe_groups::{self as classic, DescribeGroupsRequest};
 use ottla_protocol::messages::leave_group::{LeaveGroupRequest, MemberIdentity};
 use ottla_protocol::messages::list_groups::ListGroupsRequest;
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::{ApiKey, ErrorCode, Request, VersionRange};
 
 use super::call::{Round, Target, asked, outcome};
 use super::{Admin, PerItem, owned};
 use crate::error::{Error, Result};
+use crate::network::connection::Connection;
 use crate::types::TopicPartition;
+
+/// The first version of LeaveGroup with many members.
+const LEAVE_TOGETHER_FROM: i16 = 3;
 
 /// Which groups to list; everything empty: all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -244,7 +248,8 @@ impl Admin {
     /// Removes members from a classic group; their partitions go to the others. A member that runs joins again.
     ///
     /// # Errors
-    /// When the coordinator could not be asked; per member [`Error::Broker`], such as `UNKNOWN_MEMBER_ID`.
+    /// When the coordinator could not be asked; per member [`Error::Broker`], such as `UNKNOWN_MEMBER_ID`. Brokers before
+    /// 2.4 remove no members by their instance ids: [`Error::UnsupportedVersion`].
     pub async fn remove_members(
         &self,
         group: &str,
@@ -256,10 +261,16 @@ impl Admin {
             members.to_vec(),
             |_| Target::Group(group.to_owned()),
             |node, members| async move {
+                let connection = self.connection(node).await?;
+                let version = connection.choose::<LeaveGroupRequest>(None)?;
+                if version < LEAVE_TOGETHER_FROM {
+                    return Ok(Round::new(0, leave_alone(&connection, version, group, members).await));
+                }
                 let identities = members.iter().map(|member| identity(member, reason)).collect();
                 let request =
                     LeaveGroupRequest { group_id: group.to_owned(), members: identities, ..Default::default() };
-                let (response, at) = self.send(node, None, |_| request).await?;
+                let response = connection.send(&request, version)?.await?;
+                let at = connection.place(version);
                 outcome(response.error_code, ApiKey::LeaveGroup, of_group(group), None, &at)?;
                 let results = response.members.into_iter().map(|answer| {
                     let member = match answer.group_instance_id.filter(|_| answer.member_id.is_empty()) {
@@ -279,6 +290,32 @@ impl Admin {
 
 pub(super) fn of_group(group: &str) -> String {
     format!("group {group}")
+}
+
+/// Before version 3 of LeaveGroup a member is taken out by itself, and only by its own id (KIP-345).
+async fn leave_alone(
+    connection: &Connection,
+    version: i16,
+    group: &str,
+    members: Vec<MemberToRemove>,
+) -> Vec<(MemberToRemove, Result<()>)> {
+    let at = connection.place(version);
+    let leave = async |member: &MemberToRemove| {
+        let MemberToRemove::Member(id) = member else {
+            let ours = VersionRange { min: LEAVE_TOGETHER_FROM, max: LeaveGroupRequest::MAX_VERSION };
+            let (api, theirs) = (ApiKey::LeaveGroup, connection.api_versions().range(ApiKey::LeaveGroup));
+            return Err(Error::UnsupportedVersion { api, ours, theirs, broker: at.name() });
+        };
+        let request = LeaveGroupRequest { group_id: group.to_owned(), member_id: id.clone(), ..Default::default() };
+        let response = connection.send(&request, version)?.await?;
+        outcome(response.error_code, ApiKey::LeaveGroup, format!("{member} of group {group}"), None, &at)
+    };
+    let mut results = Vec::with_capacity(members.len());
+    for member in members {
+        let result = leave(&member).await;
+        results.push((member, result));
+    }
+    results
 }
 
 fn identity(member: &MemberToRemove, reason: &str) -> MemberIdentity {
