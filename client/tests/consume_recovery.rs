@@ -341,6 +341,41 @@ async fn recreated_topic_gets_no_old_offsets() {
     assert_eq!(read(&consumer, 30).await[&0], expected(0..30));
 }
 
+#[tokio::test]
+async fn a_deleted_topic_is_told_once_fetched_no_more_and_read_when_it_is_there_again() {
+    let broker = Broker::builder().topic("t", 2).topic("other", 1).auto_create_topics(false).start().await.unwrap();
+    let client = client(&broker).await;
+    write(&client, 0, 0..10, Compression::None).await;
+    let consumer = consumer(&client, |c| c.fetch_max_wait = Duration::from_millis(50));
+    consumer.assign((0..2).map(|p| (tp(p), StartOffset::Earliest)));
+    read(&consumer, 10).await;
+    assert!(broker.delete_topic("t"));
+    let error = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            if let Err(error) = consumer.poll(POLL).await {
+                break error.to_string();
+            }
+        }
+    });
+    let error = error.await.unwrap();
+    for part in ["topic t", "has been gone for", "UNKNOWN_TOPIC_OR_PARTITION", "create it"] {
+        assert!(error.contains(part), "{part} in: {error}");
+    }
+    // What was under way may still arrive.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let fetches = broker.received(ApiKey::Fetch);
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let records = consumer.poll(Duration::from_millis(100)).await.unwrap();
+        assert!(records.is_empty(), "it is told once");
+    }
+    assert_eq!(broker.received(ApiKey::Fetch), fetches, "nothing is fetched");
+    let admin = ottla_client::Admin::new(&client);
+    admin.create_topics([ottla_client::NewTopic::new("t", 2, 1)]).await.unwrap();
+    write(&client, 1, 0..5, Compression::None).await;
+    assert_eq!(read(&consumer, 5).await[&1], expected(0..5));
+}
+
 /// The thread that polls is the one that fetches.
 #[tokio::test(flavor = "current_thread")]
 async fn a_poll_that_is_dropped_loses_nothing() {

@@ -1,15 +1,19 @@
 //! Positions that are looked up, lost, cut off or damaged.
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ottla_protocol::ApiKey;
+use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::completed_fetch::FetchPosition;
 use super::config::AutoOffsetReset;
 use super::subscription::{Place, SubscriptionState, known};
 use crate::admin::OffsetSpec;
 use crate::error::{Error, Remedy, remedy_of};
-use crate::metadata::ClusterSnapshot;
+use crate::metadata::{ClusterSnapshot, Topic};
 use crate::types::TopicPartition;
+use uuid::Uuid;
+
+/// How long a topic has to be gone until it counts as deleted: one broker alone may not have heard of it yet.
+const GONE_AFTER: Duration = Duration::from_secs(2);
 
 impl SubscriptionState {
     /// An offset was looked up. `None`: no record is so young.
@@ -90,14 +94,26 @@ impl SubscriptionState {
         }
     }
 
-    /// Looks at a new snapshot. In a topic that was deleted and created again the old positions mean nothing; a topic
-    /// that may not be read has no partitions to tell so. Whether there is something to tell.
+    /// Looks at a new snapshot. In a topic that was deleted and created again the old positions mean nothing; one that was
+    /// deleted is told of once, and let be; a topic that may not be read has no partitions to tell so. Whether there is
+    /// something to tell.
     pub(crate) fn follow(&mut self, now: Instant, now_ms: i64, cluster: &ClusterSnapshot) -> bool {
         if self.followed.replace(cluster.generation()) == Some(cluster.generation()) {
             return false;
         }
         let (mut recreated, mut refused) = (Vec::new(), Vec::new());
+        let mut deleted: Vec<Error> = Vec::new();
+        let mut told = None;
         for (partition, assigned) in &mut self.partitions {
+            assigned.gone =
+                is_gone(cluster.topic(&partition.topic), assigned.topic_id).then(|| *assigned.gone.get_or_insert(now));
+            let gone_for = assigned.gone.map(|since| now.saturating_duration_since(since));
+            let was_given_up = std::mem::replace(&mut assigned.is_given_up, gone_for.is_some_and(|d| d >= GONE_AFTER));
+            if let Some(gone_for) = gone_for.filter(|_| assigned.is_given_up && !was_given_up)
+                && told.replace(&partition.topic) != Some(&partition.topic)
+            {
+                deleted.push(topic_deleted(&partition.topic, gone_for));
+            }
             let Some(topic) = cluster.topic(&partition.topic) else { continue };
             if assigned.topic_id.is_some() && topic.id.is_some() && assigned.topic_id != topic.id {
                 assigned.topic_id = None;
@@ -108,6 +124,7 @@ impl SubscriptionState {
                 refused.push((partition.clone(), assigned.stamp, error));
             }
         }
+        deleted.into_iter().for_each(|error| self.tell(error));
         for partition in recreated {
             tracing::warn!(%partition, reset = ?self.reset, "the topic was deleted and created again");
             if let Some(position) = self.position(&partition) {
@@ -119,4 +136,21 @@ impl SubscriptionState {
         }
         !self.errors.is_empty()
     }
+}
+
+/// The cluster had the topic, and has it no more.
+fn is_gone(topic: Option<&Topic>, read: Option<Uuid>) -> bool {
+    match topic {
+        Some(topic) => topic.error == Some(ErrorCode::UnknownTopicOrPartition) && !topic.partitions.is_empty(),
+        // All topics were asked for, and it is not among them.
+        None => read.is_some(),
+    }
+}
+
+fn topic_deleted(topic: &str, gone_for: Duration) -> Error {
+    let subject = format!(
+        "topic {topic}, which was there and has been gone for {gone_for:.1?} (nothing is fetched of it until it is there \
+         again, and what was not fetched is lost)"
+    );
+    Error::broker(ErrorCode::UnknownTopicOrPartition, ApiKey::Metadata, subject)
 }

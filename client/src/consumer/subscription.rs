@@ -70,6 +70,10 @@ pub(super) struct Assigned {
     pub(super) last_stable_offset: Option<i64>,
     /// The topic that the position is of, as soon as it was read from: one of the same name may come after it.
     pub(super) topic_id: Option<Uuid>,
+    /// Since when the cluster does not have its topic any more.
+    pub(super) gone: Option<Instant>,
+    /// For long enough to believe it: nothing is asked of it until it is there again.
+    pub(super) is_given_up: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +140,8 @@ impl SubscriptionState {
             high_watermark: -1,
             last_stable_offset: None,
             topic_id: None,
+            gone: None,
+            is_given_up: false,
         };
         self.next_stamp += 1;
         self.followed = None;
@@ -260,6 +266,10 @@ impl SubscriptionState {
         let mut plan = Plan::default();
         let is_full = self.room() == 0;
         for (partition, assigned) in &self.partitions {
+            if assigned.is_given_up {
+                plan.leader_is_missing = true;
+                continue;
+            }
             if let Some(at) = assigned.retry_at.filter(|at| *at > now) {
                 plan.look_again = Some(plan.look_again.map_or(at, |earlier| earlier.min(at)));
                 continue;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ottla_protocol::messages::MetadataResponse;
 use ottla_protocol::messages::fetch::{EpochEndOffset, PartitionData};
-use ottla_protocol::messages::metadata::{MetadataResponseBroker, MetadataResponseTopic};
+use ottla_protocol::messages::metadata::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 
 use super::super::answer::{Answer, Moment};
 use super::super::completed_fetch::ReadOptions;
@@ -414,4 +414,40 @@ fn recreated_topic_gets_no_old_offsets() {
         assert_eq!(state.position(&tp()), expected);
         assert_eq!(state.fetchable(now, |_, _| Some(LEADER)).lookups.len(), usize::from(was_read));
     }
+}
+
+/// `t` with two partitions, or the answer that there is none.
+fn told(metadata: &mut Metadata, exists: bool) -> Arc<ClusterSnapshot> {
+    let broker = MetadataResponseBroker { node_id: 1, host: "h".into(), port: 9092, ..Default::default() };
+    let partition = |n| MetadataResponsePartition { partition_index: n, leader_id: 1, ..Default::default() };
+    let topic = MetadataResponseTopic {
+        name: Some("t".into()),
+        error_code: if exists { 0 } else { ErrorCode::UnknownTopicOrPartition.code() },
+        partitions: if exists { vec![partition(0), partition(1)] } else { Vec::new() },
+        ..Default::default()
+    };
+    let answer = MetadataResponse { brokers: vec![broker], topics: vec![topic], ..Default::default() };
+    metadata.update(12, Asked::Some, answer).unwrap()
+}
+
+#[test]
+fn deleted_topic_is_one_event_and_no_fetch_loop() {
+    let (mut metadata, now) = (Metadata::default(), start());
+    let mut state = state(AutoOffsetReset::Earliest);
+    for partition in 0..2 {
+        state.add(TopicPartition::new("t", partition), StartOffset::At(5, None));
+    }
+    assert!(!state.follow(now, 0, &told(&mut metadata, false)), "it may not be there yet");
+    assert!(!state.follow(now + Duration::from_secs(10), 0, &told(&mut metadata, true)));
+    let deleted = now + Duration::from_secs(20);
+    assert!(!state.follow(deleted, 0, &told(&mut metadata, false)), "a broker may not have heard of it");
+    assert_eq!(fetchable(&state, deleted).len(), 2);
+    assert!(!state.follow(deleted + Duration::from_secs(1), 0, &told(&mut metadata, false)));
+    assert!(state.follow(deleted + Duration::from_secs(2), 0, &told(&mut metadata, false)));
+    let error = state.take_error().unwrap().to_string();
+    assert!(error.contains("topic t") && error.contains("2.0s"), "{error}");
+    assert!(!state.follow(deleted + Duration::from_secs(3), 0, &told(&mut metadata, false)), "one event for both");
+    assert_eq!(fetchable(&state, deleted + Duration::from_secs(3)).len(), 0);
+    assert!(!state.follow(deleted + Duration::from_secs(4), 0, &told(&mut metadata, true)));
+    assert_eq!(fetchable(&state, deleted + Duration::from_secs(4)).len(), 2);
 }
