@@ -132,6 +132,9 @@ impl Tokens {
         let now = SystemTime::now();
         match fetched {
             Ok(token) => {
+                if cache.failures > 0 {
+                    tracing::info!(failures = cache.failures, "bearer tokens can be had again");
+                }
                 let refresh_at = self.policy.refresh_at(&token, now, fastrand::f64());
                 *cache = Cache { token: Some((token.clone(), refresh_at)), ..Cache::default() };
                 Ok(token)
@@ -140,7 +143,11 @@ impl Tokens {
                 let pause = self.retry.delay(cache.failures, &mut fastrand::Rng::new());
                 cache.failures += 1;
                 cache.failed = Some((now + pause, error.clone()));
-                tracing::warn!(%error, "no bearer token could be had");
+                // One event per change of state, not per retry (`design.md` §6).
+                match cache.failures {
+                    1 => tracing::warn!(%error, "no bearer token could be had"),
+                    failures => tracing::debug!(%error, failures, "no bearer token could be had again"),
+                }
                 match &cache.token {
                     Some((token, _)) if now < token.expiry => Ok(token.clone()),
                     _ => Err(error),

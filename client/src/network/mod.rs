@@ -11,6 +11,8 @@ mod foreign;
 mod frame;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
+#[cfg(test)]
+mod log_tests;
 pub(crate) mod login;
 mod names;
 pub(crate) mod open;

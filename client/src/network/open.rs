@@ -1,9 +1,10 @@
 //! Opening a connection: TCP, TLS, the broker's versions, SASL, and its versions once more.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub(crate) struct Opener {
     dial: Arc<dyn Dial>,
     tls: Option<Tls>,
     login: Option<Login>,
+    /// Addresses that had no name when it was last looked for.
+    nameless: Mutex<BTreeSet<SocketAddr>>,
 }
 
 /// Whom to connect to.
@@ -72,6 +75,7 @@ impl Opener {
             dial: config.dial.clone().unwrap_or_else(|| tcp()),
             tls: protocol.has_tls().then(|| Tls::new(&config.tls)).transpose()?,
             login: protocol.has_sasl().then(|| Login::new(&config.sasl)).transpose()?,
+            nameless: Mutex::default(),
         })
     }
 
@@ -89,11 +93,20 @@ impl Opener {
 
     /// The name that an address leads back to, or the address itself.
     pub(crate) async fn canonical_name(&self, address: SocketAddr) -> String {
-        match self.dial.canonical_name(address).await {
-            Ok(name) if !name.is_empty() => name,
-            Ok(_) => address.ip().to_string(),
+        let looked_up = self.dial.canonical_name(address).await;
+        let mut nameless = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
+        match looked_up {
+            Ok(name) => {
+                nameless.remove(&address);
+                if name.is_empty() { address.ip().to_string() } else { name }
+            }
             Err(error) => {
-                tracing::warn!(%address, %error, "the address has no canonical name (client.dns.lookup)");
+                // Every attempt to connect comes here: one event per change of state (`design.md` §6).
+                if nameless.insert(address) {
+                    tracing::warn!(%address, %error, "the address has no canonical name (client.dns.lookup)");
+                } else {
+                    tracing::debug!(%address, %error, "the address has no canonical name still");
+                }
                 address.ip().to_string()
             }
         }
