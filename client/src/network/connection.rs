@@ -219,7 +219,6 @@ impl Connection {
     }
 
     /// Writes nothing for so long, as a throttling broker wants it.
-    #[cfg(test)]
     pub(super) fn mute(&self, throttle: Duration) {
         self.0.shared.mute(throttle);
     }

@@ -1,7 +1,11 @@
 //! The first words on a connection: which versions does the broker speak? (KIP-35, KIP-511)
+use std::time::Duration;
+
 use bytes::Bytes;
 use ottla_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use ottla_protocol::{ApiKey, ApiVersions, EncodeError, ErrorCode, Request, ResponseHeader, Segments};
+
+use super::throttle;
 
 /// Tried in this order when a broker closes the connection on a version that it does not know.
 const ON_CLOSE: [i16; 4] = [ApiVersionsRequest::MAX_VERSION, 4, 3, 0];
@@ -26,8 +30,8 @@ pub(crate) struct Identity {
 /// What an answer leads to.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// The connection can be used.
-    Ready(ApiVersions),
+    /// The connection can be used, once the broker has been left alone for so long (KIP-219).
+    Ready(ApiVersions, Option<Duration>),
     /// Ask again on the same connection.
     Again(AskVersions),
     /// This broker cannot be spoken to.
@@ -94,7 +98,9 @@ impl AskVersions {
 
     fn judge(self, response: &ApiVersionsResponse) -> Step {
         match ErrorCode::from(response.error_code) {
-            ErrorCode::None => Step::Ready(ApiVersions::from_response(response)),
+            ErrorCode::None => {
+                Step::Ready(ApiVersions::from_response(response), throttle::of_response(self.version, response))
+            }
             ErrorCode::UnsupportedVersion if self.version > 0 => {
                 // Brokers from 2.4 on list what they know of ApiVersions itself.
                 let listed = response.api_keys.iter().find(|k| k.api_key == ApiKey::ApiVersions.code());

@@ -51,6 +51,8 @@ pub(crate) struct Opened {
     pub(crate) versions: ApiVersions,
     /// The version of ApiVersions that the broker answered to.
     pub(crate) asked_with: i16,
+    /// How long the broker wants to be left alone first.
+    pub(crate) throttle: Option<Duration>,
     /// How long the broker lets this authentication live.
     pub(crate) session_lifetime: Option<Duration>,
 }
@@ -115,12 +117,12 @@ impl Opener {
     /// Opens a connection. `phase` says how far it came, for when this future is dropped.
     pub(crate) async fn open(&self, target: Target<'_>, phase: &mut &'static str) -> Result<Opened, NotOpened> {
         let mut ask = AskVersions::new(target.remembered, target.client_id.to_owned(), target.identity.clone());
-        let (mut stream, versions, asked_with) = loop {
+        let (mut stream, versions, asked_with, throttle) = loop {
             let mut stream = self.stream(&target, phase).await.map_err(NotOpened::Connect)?;
             *phase = "asking for its versions";
             let version = ask.version();
             match ask_versions(&mut stream, ask, target.host).await? {
-                Asked::Ready(versions, version) => break (stream, versions, version),
+                Asked::Ready(versions, version, throttle) => break (stream, versions, version, throttle),
                 Asked::Closed(closed) => match closed.closed() {
                     Some(older) => {
                         let next = older.version();
@@ -132,14 +134,16 @@ impl Opener {
             }
         };
         let Some(login) = &self.login else {
-            return Ok(Opened { stream, versions, asked_with, session_lifetime: None });
+            return Ok(Opened { stream, versions, asked_with, throttle, session_lifetime: None });
         };
         *phase = "authenticating";
         let session_lifetime = self.authenticate(&mut stream, login, &target, &versions).await?;
         *phase = "asking for its versions";
         let ask = AskVersions::new(Some(asked_with), target.client_id.to_owned(), target.identity.clone());
         match ask_versions(&mut stream, ask, target.host).await? {
-            Asked::Ready(versions, asked_with) => Ok(Opened { stream, versions, asked_with, session_lifetime }),
+            Asked::Ready(versions, asked_with, throttle) => {
+                Ok(Opened { stream, versions, asked_with, throttle, session_lifetime })
+            }
             Asked::Closed(_) => Err(NotOpened::Connect("it hung up right after the authentication".to_owned())),
         }
     }
@@ -191,7 +195,7 @@ impl Opener {
 }
 
 enum Asked {
-    Ready(ApiVersions, i16),
+    Ready(ApiVersions, i16, Option<Duration>),
     Closed(AskVersions),
 }
 
@@ -201,7 +205,7 @@ async fn ask_versions(stream: &mut Box<dyn Stream>, mut ask: AskVersions, host: 
         let frame = ask.frame().map_err(|error| NotOpened::Connect(error.to_string()))?;
         match round_trip(stream, frame, host).await.map_err(NotOpened::Connect)? {
             Some(answer) => match ask.answered(answer) {
-                Step::Ready(versions) => return Ok(Asked::Ready(versions, version)),
+                Step::Ready(versions, throttle) => return Ok(Asked::Ready(versions, version, throttle)),
                 Step::Again(next) => ask = next,
                 Step::Failed(reason) => return Err(NotOpened::Connect(reason)),
                 Step::TooOld(reason) => return Err(NotOpened::TooOld(reason)),

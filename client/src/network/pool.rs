@@ -423,7 +423,11 @@ impl Pool {
         if settings.authenticated {
             settings.counters.successful_authentication_total.add(1);
         }
-        Connection::start(settings, opened.versions, opened.stream)
+        let connection = Connection::start(settings, opened.versions, opened.stream);
+        if let Some(throttle) = opened.throttle {
+            connection.mute(throttle);
+        }
+        connection
     }
 
     fn not_opened(&self, address: &str, phase: &'static str, failed: NotOpened) -> Error {

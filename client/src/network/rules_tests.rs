@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Lane;
-use super::bench_tests::{BROKER, Bench, LONG, Peer, at, eventually, find, found};
+use super::bench_tests::{BROKER, Bench, LONG, Peer, at, eventually, find, found, offer};
 use crate::error::Error;
 use crate::types::BrokerId;
 
@@ -258,6 +258,20 @@ async fn a_throttled_connection_writes_nothing_until_the_time_is_over() {
         peer.answer::<FindCoordinatorRequest>(&header, &found(&body, 2)).await;
         next.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_answer_that_opens_a_connection_throttles_it_too() {
+    let mut bench = Bench::new(|_| {});
+    let opening = bench.open(BROKER, Lane::General);
+    let mut peer = bench.peer().await;
+    let (header, _) = peer.expect(ApiKey::ApiVersions).await;
+    let throttled = ApiVersionsResponse { throttle_time_ms: 300, ..offer() };
+    let answered = Instant::now();
+    peer.answer::<ApiVersionsRequest>(&header, &throttled).await;
+    let _reply = opening.await.unwrap().unwrap().send(&find(1), 2).unwrap();
+    peer.expect(ApiKey::FindCoordinator).await;
+    assert!(answered.elapsed() >= Duration::from_millis(300));
 }
 
 #[tokio::test]
