@@ -205,6 +205,10 @@ impl Error {
 
 fn needs_a_person(error: &ottla_client::Error) -> bool {
     use ottla_client::{Error as E, ErrorCode as C};
+    // A transaction that can only be aborted is one with a cause, and so is a record that was not written.
+    if let E::Abortable { cause, .. } | E::Delivery { cause, .. } = error {
+        return needs_a_person(cause);
+    }
     if matches!(error, E::Config { .. } | E::Authentication { .. } | E::UnsupportedVersion { .. }) {
         return true;
     }
@@ -243,7 +247,9 @@ mod tests {
             subject: "app-0-0".into(),
             message: None,
         };
-        assert!(!Error::client("begin")(denied).may_be_retried());
+        assert!(!Error::client("begin")(denied.clone()).may_be_retried());
+        let abortable = ottla_client::Error::Abortable { transactional_id: "app-0-0".into(), cause: Box::new(denied) };
+        assert!(!Error::client("init")(abortable).may_be_retried());
         assert!(!Error::config("pool_size").may_be_retried());
         let lost = ottla_client::Error::Closed { what: "connection".into() };
         assert!(Error::client("send")(lost).may_be_retried());
