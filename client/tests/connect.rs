@@ -149,3 +149,13 @@ async fn a_cluster_goes_on_being_known_when_the_bootstrap_broker_dies() {
     let topic = client.topic("orders", soon()).await.unwrap();
     assert_eq!(topic.partition(0).and_then(|p| p.leader), Some(BrokerId(2)));
 }
+
+#[tokio::test]
+async fn a_broker_that_knows_no_version_of_ours_is_given_up_at_once() {
+    // Error 35, and no API.
+    let address = fake(|_, id| Some([&id.to_be_bytes()[..], &[0, 35], &[0; 4]].concat())).await;
+    let connected = tokio::time::timeout(Duration::from_secs(10), Client::connect(ClientConfig::new(&address))).await;
+    let error = connected.expect("it does not try on and on").unwrap_err();
+    assert!(error.is_fatal(), "{error}");
+    assert!(error.to_string().contains(&address) && error.to_string().contains("upgrade it"), "{error}");
+}

@@ -95,6 +95,7 @@ impl Inner {
             loop {
                 match self.pool.connection(broker, Lane::General).await {
                     Ok(connection) => return Ok(Some(connection)),
+                    Err(error @ Error::Connect { .. }) if error.is_fatal() => return Err(error),
                     Err(Error::Connect { broker, reason, .. }) => refusals.push(format!("{broker} ({reason})")),
                     Err(error) if error.code() == Some(ErrorCode::RebootstrapRequired) => {
                         refusals.push(error.to_string());

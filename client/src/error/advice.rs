@@ -115,7 +115,7 @@ pub(crate) const fn advice(code: ErrorCode) -> &'static str {
         E::UnreleasedInstanceId => "stop the member that has this group.instance.id, or wait for its session to end",
         E::UnsupportedAssignor => "set group.remote.assignor to one of group.consumer.assignors of the brokers",
         E::MismatchedEndpointType | E::UnsupportedEndpointType => {
-            "use bootstrap.servers for brokers and bootstrap.controllers for controllers"
+            "let bootstrap.servers name the listeners of brokers, not of controllers"
         }
         E::UnknownControllerId | E::ControllerIdNotRegistered => "check the number of the controller",
         E::BrokerIdNotRegistered => "check the number of the broker",
