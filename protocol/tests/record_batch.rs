@@ -6,9 +6,10 @@ mod generate;
 use bytes::{Bytes, BytesMut};
 use generate::Rng;
 use kafka_protocol::records as theirs;
-use ottla_protocol::compression::Compression;
+use ottla_protocol::compression::{Compression, compress};
 use ottla_protocol::record::{
-    BatchBuilder, FinishedBatch, HEADER_SIZE, Header, ProducerStamp, RecordBatch, RecordError, TimestampType,
+    BatchBuilder, FinishedBatch, HEADER_SIZE, Header, MessageMagic, MessageSetBuilder, ProducerStamp, RecordBatch,
+    RecordError, TimestampType,
 };
 
 const LIMIT: usize = 16 << 20;
@@ -365,6 +366,23 @@ fn bytes_after_the_last_header_are_an_error() {
         let reason = "bytes are left over after the last";
         let rest: &[_] = if good { &[] } else { &[Err(RecordError::Headers { offset: 0, reason })] };
         assert_eq!(&headers[1..], rest);
+    }
+}
+
+#[test]
+fn a_message_set_inside_of_a_batch_is_a_malformed_record() {
+    let mut set = MessageSetBuilder::with_capacity(MessageMagic::V1, 100);
+    set.append(5, Some(b"k"), Some(b"v")).expect("it fits");
+    let set = set.finish(Compression::Gzip, None).expect("the codec is compiled in").into_bytes();
+    for codec in Compression::ALL {
+        let mut bytes = raw(&[]).bytes()[..HEADER_SIZE].to_vec();
+        bytes[22] = codec.code();
+        compress(codec, None, &set, &mut bytes).expect("the codec is compiled in");
+        let length = (bytes.len() - 12) as i32;
+        bytes[8..12].copy_from_slice(&length.to_be_bytes());
+        reseal(&mut bytes);
+        let result = first(&batch_of(bytes));
+        assert!(matches!(result, Err(RecordError::Record { index: 0, .. })), "{codec}: {result:?}");
     }
 }
 
