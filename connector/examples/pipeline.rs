@@ -22,6 +22,7 @@ mod verify;
 use std::error::Error;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use ottla_client::{Admin, Client, ClientConfig, ErrorCode};
@@ -86,24 +87,36 @@ async fn run_on(options: &Options, bootstrap: &str) -> Result<(), Box<dyn Error>
     if verdict.holds() { Ok(()) } else { Err("the output is not what the input says".into()) }
 }
 
-/// A topic that does not exist is no reason to wait, nor to create one by a typing error.
+/// How long a topic may be unknown: the broker that is asked may not have heard yet of one that was just created.
+const TOPIC_SETTLES: Duration = Duration::from_secs(5);
+
+/// A topic that does not exist is no reason to wait for long, nor to create one by a typing error.
 async fn check_topics(client: &Client, options: &Options) -> Result<(), Box<dyn Error>> {
+    let deadline = Instant::now() + TOPIC_SETTLES;
+    while let Some(name) = missing_topic(client, options).await? {
+        if Instant::now() >= deadline {
+            let which = if name == options.input { "input" } else { "output" };
+            return Err(format!(
+                "the {which} topic {name} does not exist on this cluster. Nothing was read or written. Create it \
+                 (kafka-topics.sh --create --topic {name} --partitions 6), or name another with --{which}"
+            )
+            .into());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+async fn missing_topic(client: &Client, options: &Options) -> Result<Option<String>, Box<dyn Error>> {
     let names = [options.input.as_str(), options.output.as_str()];
     for (name, described) in Admin::new(client).describe_topics(&names).await? {
         match described {
             Ok(_) => {}
-            Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {
-                let which = if name == options.input { "input" } else { "output" };
-                return Err(format!(
-                    "the {which} topic {name} does not exist on this cluster. Nothing was read or written. Create it \
-                     (kafka-topics.sh --create --topic {name} --partitions 6), or name another with --{which}"
-                )
-                .into());
-            }
+            Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => return Ok(Some(name)),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 async fn run_job(options: &Options, config: ClientConfig, window: i64) -> Result<(), Box<dyn Error>> {
