@@ -144,6 +144,11 @@ pub fn decompress(codec: Compression, input: &[u8], limit: usize) -> Result<Vec<
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 const USUAL_RATIO: usize = 6;
 
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+fn usual_room(input: &[u8], limit: usize) -> usize {
+    input.len().saturating_mul(USUAL_RATIO).min(limit)
+}
+
 /// Gives memory back that turned out not to be needed.
 #[cfg(any(feature = "lz4", feature = "zstd"))]
 fn give_back(out: &mut Vec<u8>) {
@@ -156,7 +161,7 @@ fn give_back(out: &mut Vec<u8>) {
 #[cfg(feature = "gzip")]
 fn read_capped(reader: impl std::io::Read, input: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
     use std::io::Read;
-    let mut out = Vec::with_capacity(input.len().saturating_mul(USUAL_RATIO).min(limit));
+    let mut out = Vec::with_capacity(usual_room(input, limit));
     let cap = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     reader.take(cap).read_to_end(&mut out).map_err(|_| RecordError::Decompress)?;
     if out.len() > limit { Err(RecordError::TooLarge { limit }) } else { Ok(out) }

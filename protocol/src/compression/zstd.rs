@@ -5,7 +5,7 @@ use std::io;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::get_frame_content_size;
 
-use super::{USUAL_RATIO, give_back};
+use super::{give_back, usual_room};
 use crate::record::RecordError;
 
 /// Kafka's `compression.zstd.level`.
@@ -39,7 +39,7 @@ pub(super) fn decompress(input: &[u8], limit: usize) -> Result<Vec<u8>, RecordEr
     let mut room = match stated.map(usize::try_from) {
         Some(Ok(length)) if length <= limit => length,
         Some(_) => return Err(RecordError::TooLarge { limit }),
-        None => input.len().saturating_mul(USUAL_RATIO).min(limit),
+        None => usual_room(input, limit),
     };
     DECOMPRESSOR.with_borrow_mut(|slot| {
         let decompressor = match slot {
