@@ -90,10 +90,8 @@ impl AskVersions {
         Some(Self { version, ..self })
     }
 
-    /// A broker that does not know the version answers with version 0 and error 35.
     fn decode(&self, frame: Bytes) -> Result<ApiVersionsResponse, ottla_protocol::DecodeError> {
-        let unsupported = frame.first_chunk::<2>().is_some_and(|c| i16::from_be_bytes(*c) == 35);
-        ApiVersionsRequest::decode_response(if unsupported { 0 } else { self.version }, frame)
+        ApiVersionsRequest::decode_response(ApiVersionsResponse::version_of(&frame, self.version), frame)
     }
 
     fn judge(self, response: &ApiVersionsResponse) -> Step {

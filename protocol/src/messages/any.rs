@@ -4,14 +4,10 @@ use bytes::Bytes;
 use super::*;
 use crate::api_key::ApiKey;
 use crate::api_versions::VersionRange;
-use crate::error_code::ErrorCode;
 use crate::frame::Segments;
 use crate::header::{RequestHeader, ResponseHeader};
 use crate::request::Request;
 use crate::wire::{DecodeError, EncodeError};
-
-/// The error that an answer to ApiVersions begins with when it is one of version 0.
-const UNSUPPORTED_VERSION: i16 = ErrorCode::UnsupportedVersion.code();
 
 macro_rules! any {
     ($($api:ident($request:ident),)*) => {
@@ -90,8 +86,10 @@ macro_rules! any {
             ) -> Result<(ResponseHeader, Self), DecodeError> {
                 known(api.code(), version)?;
                 let header = ResponseHeader::decode(api, version, &mut frame)?;
-                let is_old = api == ApiKey::ApiVersions && frame.starts_with(&UNSUPPORTED_VERSION.to_be_bytes());
-                let version = if is_old { 0 } else { version };
+                let version = match api {
+                    ApiKey::ApiVersions => ApiVersionsResponse::version_of(&frame, version),
+                    _ => version,
+                };
                 let response = match api {
                     $(ApiKey::$api => Self::$api($request::decode_response(version, frame)?),)*
                 };

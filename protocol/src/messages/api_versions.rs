@@ -1,5 +1,6 @@
 //! What a broker speaks (API key 18).
 
+use crate::error_code::ErrorCode;
 use crate::macros::{message, request};
 
 request!(ApiVersionsRequest => ApiVersionsResponse, ApiVersions, versions 0-5, flexible 3+);
@@ -40,5 +41,14 @@ message! {
         name: String, @ 3+;
         max_version_level: i16, @ 3+;
         min_version_level: i16, @ 3+;
+    }
+}
+
+impl ApiVersionsResponse {
+    /// The version that the answer to a request of version `asked` is in, by its body: a broker that does not know that
+    /// version answers with error 35 in version 0 (KIP-511).
+    #[must_use]
+    pub fn version_of(body: &[u8], asked: i16) -> i16 {
+        if body.starts_with(&ErrorCode::UnsupportedVersion.code().to_be_bytes()) { 0 } else { asked }
     }
 }
