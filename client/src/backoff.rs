@@ -10,12 +10,15 @@ pub(crate) struct ExponentialBackoff {
 
 impl ExponentialBackoff {
     /// How long to wait after `failures` failures in a row before this one. An initial value above the maximum is the
-    /// maximum, always.
+    /// maximum, always; one of 0 does not grow (`ExponentialBackoff.java`).
     pub(crate) fn delay(&self, failures: u32, rng: &mut fastrand::Rng) -> Duration {
         if self.initial >= self.max {
             return self.max;
         }
-        let initial = self.initial.as_secs_f64().max(1e-3);
+        if self.initial.is_zero() {
+            return Duration::ZERO;
+        }
+        let initial = self.initial.as_secs_f64();
         let doublings = f64::from(failures).min((self.max.as_secs_f64() / initial).log2());
         let jitter = 0.8 + 0.4 * rng.f64();
         // The jitter comes before the cap, so that the maximum is one.
@@ -37,6 +40,13 @@ mod tests {
                 assert!((from..=to).contains(&delay), "{failures} failures: {delay} ms");
             }
         }
+    }
+
+    #[test]
+    fn an_initial_value_of_0_stays_0() {
+        let backoff = ExponentialBackoff { initial: Duration::ZERO, max: Duration::from_secs(1) };
+        let mut rng = fastrand::Rng::with_seed(1);
+        assert!((0..100).all(|failures| backoff.delay(failures, &mut rng).is_zero()));
     }
 
     #[test]

@@ -287,9 +287,7 @@ impl Client {
     pub(crate) async fn connection(&self, broker: BrokerId, lane: Lane) -> Result<Connection> {
         let opened = self.inner().pool.connection(broker, lane).await;
         if let Err(error) = &opened {
-            if error.code() == Some(ErrorCode::RebootstrapRequired) && self.config().metadata_recovery_rebootstrap {
-                self.inner().rebootstrap("a broker is another one than it should be (REBOOTSTRAP_REQUIRED)");
-            }
+            self.inner().rebootstrap_as_told(error);
             // The broker may have moved.
             self.refresh_metadata();
         }

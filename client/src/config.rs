@@ -57,11 +57,11 @@ pub struct ClientConfig {
     /// retries. A producer has `max.block.ms`. Default: 60 s.
     pub default_api_timeout: Duration,
     /// `retry.backoff.ms`: the first pause before a retry; it doubles, 20 % up or down. Above the maximum, every pause is
-    /// the maximum. Default: 100 ms.
+    /// the maximum. 0: always 1 ms. Default: 100 ms.
     pub retry_backoff: Duration,
     /// `retry.backoff.max.ms`: the longest pause before a retry. Default: 1 s.
     pub retry_backoff_max: Duration,
-    /// `reconnect.backoff.ms`: the first pause before connecting again; it doubles. Default: 50 ms.
+    /// `reconnect.backoff.ms`: the first pause before connecting again; it doubles. 0: never a pause. Default: 50 ms.
     pub reconnect_backoff: Duration,
     /// `reconnect.backoff.max.ms`: the longest pause before connecting again. Default: 1 s.
     pub reconnect_backoff_max: Duration,
@@ -72,8 +72,8 @@ pub struct ClientConfig {
     pub socket_connection_setup_timeout_max: Duration,
     /// `connections.max.idle.ms`: a connection without traffic is closed after this. Default: 540 s; `None`: never.
     pub connections_max_idle: Option<Duration>,
-    /// `metadata.recovery.strategy`: whether to begin again with the bootstrap servers when no known broker can be
-    /// reached (KIP-899). Default: yes.
+    /// `metadata.recovery.strategy`: whether to begin again with the bootstrap servers when no known broker is connected and
+    /// connecting to each has just failed (KIP-899), or when one says that it is another. Default: yes.
     pub metadata_recovery_rebootstrap: bool,
     /// `metadata.recovery.rebootstrap.trigger.ms`: begin again also when metadata could not be had for this long
     /// (KIP-1102). Default: 300 s.
@@ -136,6 +136,9 @@ impl Default for ClientConfig {
     }
 }
 
+/// What stands for 0 where 0 would be an endless loop without a rest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+
 impl ClientConfig {
     /// The defaults with these servers: `host:port`, separated by commas.
     #[must_use]
@@ -168,13 +171,17 @@ impl ClientConfig {
         ExponentialBackoff { initial: self.reconnect_backoff, max: self.reconnect_backoff_max }
     }
 
+    /// Never without a pause: loops of retries rest in nothing else.
     pub(crate) fn retry(&self) -> ExponentialBackoff {
-        ExponentialBackoff { initial: self.retry_backoff, max: self.retry_backoff_max }
+        match self.retry_backoff {
+            Duration::ZERO => ExponentialBackoff { initial: SHORTEST_PAUSE, max: SHORTEST_PAUSE },
+            initial => ExponentialBackoff { initial, max: self.retry_backoff_max.max(SHORTEST_PAUSE) },
+        }
     }
 
     pub(crate) fn setup(&self) -> ExponentialBackoff {
         ExponentialBackoff {
-            initial: self.socket_connection_setup_timeout,
+            initial: self.socket_connection_setup_timeout.max(SHORTEST_PAUSE),
             max: self.socket_connection_setup_timeout_max,
         }
     }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use common::Names;
 use ottla_client::{Client, ClientConfig, Error, ErrorCode, Producer, ProducerConfig, ProducerRecord};
-use ottla_testkit::kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use ottla_testkit::kafka_protocol::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse,
+};
 use ottla_testkit::{ApiKey, Broker};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -73,6 +75,72 @@ async fn rebootstrap_is_done_when_the_cluster_asks_for_it() {
     client.topic("t", Instant::now() + LONG).await.unwrap();
     assert!(asks.hits() >= 1);
     assert_eq!(client.cluster().brokers().count(), 3);
+}
+
+/// A cluster of two, of which one says from now on that it is another broker; the one that the bootstrap server's name leads
+/// to from now on; and a client of the first.
+async fn taken_over(change: impl FnOnce(&mut ClientConfig)) -> (Broker, Broker, Client) {
+    let old = Broker::builder().nodes(2).topic("t", 2).start().await.unwrap();
+    let new = Broker::builder().nodes(3).topic("u", 1).start().await.unwrap();
+    let names = Arc::new(Names::default());
+    let mut addresses: Vec<_> = old.bootstrap().split(',').map(str::to_owned).collect();
+    names.set("bootstrap.test:9092", &addresses[0]);
+    let mut config = named(&names);
+    change(&mut config);
+    let client = Client::connect(config).await.unwrap();
+    names.set("bootstrap.test:9092", new.bootstrap().split(',').next().unwrap());
+    let answer = |_: &ApiVersionsRequest| ApiVersionsResponse::default().with_error_code(129);
+    addresses.swap_remove(0);
+    let ids: Vec<_> = client.cluster().brokers().map(|b| b.id.0).collect();
+    let gone = ids.iter().find(|id| old.address(**id).as_deref() == Some(&addresses[0])).copied().unwrap();
+    let staying = ids.into_iter().find(|id| *id != gone).unwrap();
+    old.on(ApiKey::ApiVersions).node(gone).reply(answer).always();
+    assert!(old.move_leader("t", 0, gone) && old.move_leader("t", 1, staying));
+    (old, new, client)
+}
+
+#[tokio::test]
+async fn rebootstrap_is_done_when_any_broker_says_that_it_is_another_one() {
+    let (old, _new, client) = taken_over(|_| {}).await;
+    // The other broker goes on being reached, and tells nothing.
+    let _silent = old.on(ApiKey::Metadata).hang_up().always();
+    client.topic("u", Instant::now() + LONG).await.unwrap();
+    assert_eq!(client.cluster().brokers().count(), 3, "it is the new cluster");
+}
+
+#[tokio::test]
+async fn without_rebootstrap_a_broker_that_is_another_one_is_left_alone() {
+    let (old, _new, client) = taken_over(|config| config.metadata_recovery_rebootstrap = false).await;
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    let _refused = producer.send(ProducerRecord::new("t").partition(0).value("v")).await.unwrap();
+    producer.send(ProducerRecord::new("t").partition(1).value("v")).await.unwrap().await.unwrap();
+    let deadline = Instant::now() + LONG;
+    while !client.describe().contains("REBOOTSTRAP_REQUIRED") {
+        assert!(Instant::now() < deadline, "{}", client.describe());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(client.cluster().brokers().count(), 2);
+    assert_eq!(old.offsets("t", 1).map(|(_, end)| end), Some(1));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_connected_in_any_way_keeps_a_client_with_its_cluster() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let mut config = ClientConfig::new(&broker.bootstrap());
+    config.reconnect_backoff = Duration::from_secs(60);
+    config.reconnect_backoff_max = Duration::from_secs(60);
+    let client = Client::connect(config).await.unwrap();
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    write(&producer, 10).await;
+    // No connection can be opened any more, and that for metadata goes.
+    let refused = broker.on(ApiKey::ApiVersions).hang_up().always();
+    let _gone = broker.on(ApiKey::Metadata).hang_up().always();
+    let error = client.topic("other", Instant::now() + Duration::from_secs(2)).await.unwrap_err();
+    assert!(error.to_string().contains("none of its brokers can be reached"), "{error}");
+    assert!(refused.hits() > 0);
+    assert_eq!(client.cluster().brokers().count(), 1, "it has not begun again");
+    write(&producer, 10).await;
+    assert_eq!(client.metrics().total.connection_close_total, 1, "{:?}", client.metrics());
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use crate::error::{Error, Place, Result};
 use crate::metadata::Asked;
 use crate::network::Lane;
 use crate::network::connection::Connection;
+use crate::network::least_loaded::{Standing, in_turn, is_out_of_reach, least_loaded};
 use crate::network::pool::{bootstrap_id, pause};
 use crate::types::BrokerId;
 
@@ -52,29 +53,59 @@ pub(super) async fn run(inner: Arc<Inner>) {
 }
 
 impl Inner {
-    /// A connection to any broker. When no known one can be reached, begins again with the bootstrap servers (KIP-899).
+    /// A connection to any broker, the least busy one that there is; else to a known broker, else to a bootstrap server.
     pub(super) async fn any_connection(&self) -> Result<Connection> {
-        if let Some(connection) = self.pool.least_loaded() {
-            return Ok(connection);
-        }
-        let mut known: Vec<_> = self.changes.borrow().brokers().map(|b| b.id).collect();
-        let bootstrapped = !known.is_empty();
-        fastrand::shuffle(&mut known);
-        known.retain(|broker| !self.pool.is_backing_off(*broker));
+        let mut rng = fastrand::Rng::new();
         let mut refusals = Vec::new();
-        if let Some(connection) = self.first_of(known, &mut refusals).await? {
+        if let Some(connection) = self.any_known(&mut refusals, &mut rng).await? {
             return Ok(connection);
         }
-        if bootstrapped && self.config.metadata_recovery_rebootstrap {
-            self.rebootstrap("no known broker can be reached");
-        }
-        if !bootstrapped || self.config.metadata_recovery_rebootstrap {
-            let bootstrap = (0..self.config.bootstrap_servers.len()).map(bootstrap_id);
-            if let Some(connection) = self.first_of(bootstrap, &mut refusals).await? {
+        for server in in_turn(&self.pool.standings(self.bootstrap_servers()), &mut rng) {
+            if let Some(connection) = self.at_any_address(server, &mut refusals).await? {
                 return Ok(connection);
             }
         }
-        Err(Error::Connect {
+        Err(self.unreachable(&refusals))
+    }
+
+    /// A connection to a known broker; each is tried once. Leaves all of them when none is connected and all are backing off
+    /// (KIP-899). `None`: no broker is known.
+    async fn any_known(&self, refusals: &mut Vec<String>, rng: &mut fastrand::Rng) -> Result<Option<Connection>> {
+        let mut tried = Vec::new();
+        loop {
+            let brokers: Vec<_> = self.changes.borrow().brokers().map(|b| b.id).collect();
+            // A bootstrap server that is still connected is as good as any.
+            let mut open = self.pool.standings(brokers.iter().copied().chain(self.bootstrap_servers()));
+            open.retain(|(_, standing)| matches!(standing, Standing::Ready { .. }));
+            if let Some(open) = least_loaded(&open, rng).and_then(|broker| self.pool.ready(broker, Lane::General)) {
+                return Ok(Some(open));
+            }
+            let mut known = self.pool.standings(brokers);
+            if known.is_empty() {
+                return Ok(None);
+            }
+            if is_out_of_reach(&known) && self.config.metadata_recovery_rebootstrap {
+                self.rebootstrap("no known broker is connected, and all are backing off");
+                return Ok(None);
+            }
+            known.retain(|(broker, _)| !tried.contains(broker));
+            let Some(broker) = least_loaded(&known, rng) else {
+                refusals.extend(known.iter().filter_map(|(broker, _)| refusal(&self.pool.last_error(*broker)?)));
+                return Err(self.unreachable(refusals));
+            };
+            tried.push(broker);
+            if let Some(connection) = self.at_any_address(broker, refusals).await? {
+                return Ok(Some(connection));
+            }
+        }
+    }
+
+    fn bootstrap_servers(&self) -> impl Iterator<Item = BrokerId> {
+        (0..self.config.bootstrap_servers.len()).map(bootstrap_id)
+    }
+
+    fn unreachable(&self, refusals: &[String]) -> Error {
+        Error::Connect {
             broker: format!("the cluster at {}", self.config.bootstrap_servers.join(",")),
             phase: "bootstrap",
             reason: format!(
@@ -82,32 +113,38 @@ impl Inner {
                  port, and that security.protocol matches the listener",
                 refusals.join(", ")
             ),
-        })
+        }
     }
 
-    /// Tries brokers in turn, each at every address of its name.
-    async fn first_of(
-        &self,
-        brokers: impl IntoIterator<Item = BrokerId>,
-        refusals: &mut Vec<String>,
-    ) -> Result<Option<Connection>> {
-        for broker in brokers {
-            loop {
-                match self.pool.connection(broker, Lane::General).await {
-                    Ok(connection) => return Ok(Some(connection)),
-                    Err(error @ Error::Connect { .. }) if error.is_fatal() => return Err(error),
-                    Err(Error::Connect { broker, reason, .. }) => refusals.push(format!("{broker} ({reason})")),
-                    Err(error) if error.code() == Some(ErrorCode::RebootstrapRequired) => {
-                        refusals.push(error.to_string());
-                    }
-                    Err(error) => return Err(error),
-                }
-                if !self.pool.has_untried(broker) {
-                    break;
-                }
+    /// Tries a broker at every address of its name.
+    async fn at_any_address(&self, broker: BrokerId, refusals: &mut Vec<String>) -> Result<Option<Connection>> {
+        loop {
+            let error = match self.pool.connection(broker, Lane::General).await {
+                Ok(connection) => return Ok(Some(connection)),
+                Err(error) => error,
+            };
+            if error.code() == Some(ErrorCode::RebootstrapRequired) {
+                refusals.extend(refusal(&error));
+                self.rebootstrap_as_told(&error);
+                return Ok(None);
+            }
+            match refusal(&error).filter(|_| !error.is_fatal()) {
+                Some(refusal) => refusals.push(refusal),
+                None => return Err(error),
+            }
+            if !self.pool.has_untried(broker) {
+                return Ok(None);
             }
         }
-        Ok(None)
+    }
+
+    /// A broker said that it is not the one it is taken for, or not of that cluster (KIP-1242).
+    pub(super) fn rebootstrap_as_told(&self, error: &Error) {
+        let is_told = error.code() == Some(ErrorCode::RebootstrapRequired);
+        // Where none is known it has begun again already.
+        if is_told && self.config.metadata_recovery_rebootstrap && self.changes.borrow().brokers().next().is_some() {
+            self.rebootstrap("a broker is another one than it should be (REBOOTSTRAP_REQUIRED)");
+        }
     }
 
     /// Forgets the brokers, and has the bootstrap servers looked up again.
@@ -237,6 +274,15 @@ impl Inner {
                 () = self.refresh.notified() => {}
             }
         }
+    }
+}
+
+/// A failed attempt among others; `None`: it has to be told alone.
+fn refusal(error: &Error) -> Option<String> {
+    match error {
+        Error::Connect { broker, reason, .. } => Some(format!("{broker} ({reason})")),
+        Error::Broker { .. } => Some(error.to_string()),
+        _ => None,
     }
 }
 

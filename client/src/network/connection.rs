@@ -151,6 +151,11 @@ impl Connection {
         self.0.shared.lock().unanswered.len()
     }
 
+    /// Whether the broker wants to be left alone now.
+    pub(crate) fn is_muted(&self, now: Instant) -> bool {
+        self.0.shared.lock().muted_until.is_some_and(|until| until > now)
+    }
+
     /// The request that has waited the longest, and how many wait.
     pub(crate) fn oldest(&self) -> Option<(Unanswered, usize)> {
         let state = self.0.shared.lock();

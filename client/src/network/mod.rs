@@ -11,6 +11,7 @@ mod foreign;
 mod frame;
 pub(crate) mod handshake;
 pub(crate) mod in_flight;
+pub(crate) mod least_loaded;
 #[cfg(test)]
 mod log_tests;
 pub(crate) mod login;

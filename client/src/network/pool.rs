@@ -15,6 +15,7 @@ use super::Lane;
 use super::addresses::Addresses;
 use super::connection::{Connection, Settings};
 use super::handshake::Identity;
+use super::least_loaded::Standing;
 use super::names::ClientNames;
 use super::open::{NotOpened, Opened, Opener, Target};
 use crate::clock;
@@ -72,6 +73,23 @@ struct Whom<'a> {
     host: &'a str,
     port: u16,
     client_id: &'a str,
+}
+
+impl State {
+    fn standing(&self, broker: BrokerId, now: Instant) -> Standing {
+        let general = self.slots.get(&(broker, Lane::General));
+        if let Some(open) = general.and_then(|slot| slot.connection.as_ref()).filter(|c| !c.is_closed()) {
+            return Standing::Ready { muted: open.is_muted(now), in_flight: open.in_flight() };
+        }
+        let mut others = self.slots.iter().filter(|((id, _), _)| *id == broker);
+        let reached = others.any(|(_, slot)| slot.connection.as_ref().is_some_and(|c| !c.is_closed()));
+        let health = self.peers.get(&broker).map(|peer| &peer.health);
+        match health.and_then(|health| health.not_before) {
+            Some(until) if until > now => Standing::BackingOff { reached },
+            _ if general.is_some_and(|slot| slot.dialing.try_lock().is_err()) => Standing::Connecting,
+            _ => Standing::CanConnect { reached },
+        }
+    }
 }
 
 /// How connecting to a broker went lately.
@@ -168,20 +186,15 @@ impl Pool {
         state.slots.get(&(broker, lane))?.connection.clone().filter(|c| !c.is_closed())
     }
 
-    /// The open connection with the fewest requests in flight, of any broker.
-    pub(crate) fn least_loaded(&self) -> Option<Connection> {
-        let state = self.lock();
-        let open = state
-            .slots
-            .iter()
-            .filter(|((_, lane), _)| *lane == Lane::General)
-            .filter_map(|(_, slot)| slot.connection.as_ref());
-        open.filter(|c| !c.is_closed()).min_by_key(|c| c.in_flight()).cloned()
+    /// How each of these brokers stands, for requests that any broker can answer.
+    pub(crate) fn standings(&self, brokers: impl IntoIterator<Item = BrokerId>) -> Vec<(BrokerId, Standing)> {
+        let (state, now) = (self.lock(), clock::now());
+        brokers.into_iter().map(|broker| (broker, state.standing(broker, now))).collect()
     }
 
-    /// Whether `broker` is being left alone after failures.
-    pub(crate) fn is_backing_off(&self, broker: BrokerId) -> bool {
-        self.lock().peers.get(&broker).and_then(|p| p.health.not_before).is_some_and(|t| t > clock::now())
+    /// What the last attempt to connect to `broker` met, if it failed.
+    pub(crate) fn last_error(&self, broker: BrokerId) -> Option<Error> {
+        self.lock().peers.get(&broker)?.health.last_error.clone()
     }
 
     /// Whether the name of `broker` has addresses that were not tried in this round.
@@ -297,7 +310,9 @@ impl Pool {
         let now = clock::now();
         let mut state = self.lock();
         let closed = state.closed;
-        let health = &mut state.peers.entry(broker).or_default().health;
+        // A rebootstrap may have left it meanwhile; what was opened is closed with its handle.
+        let Some(peer) = state.peers.get_mut(&broker) else { return opened.and_then(|_| Err(not_named(broker))) };
+        let health = &mut peer.health;
         health.attempts += 1;
         match &mut opened {
             Ok(_) if closed => return Err(Error::Closed { what: "the client".to_owned() }),
@@ -348,11 +363,7 @@ impl Pool {
         if state.closed {
             return Err(Error::Closed { what: "the client".to_owned() });
         }
-        let peer = state.peers.get(&broker).ok_or_else(|| Error::Connect {
-            broker: format!("broker {broker}"),
-            phase: "looking up its address",
-            reason: "the cluster's metadata does not name it; it may be down".to_owned(),
-        })?;
+        let peer = state.peers.get(&broker).ok_or_else(|| not_named(broker))?;
         Ok((peer.host.clone(), peer.port, peer.health.failures))
     }
 
@@ -461,11 +472,22 @@ impl Pool {
     }
 
     fn with_addresses<T>(&self, broker: BrokerId, f: impl FnOnce(&mut Addresses) -> T) -> T {
-        f(&mut self.lock().peers.entry(broker).or_default().addresses)
+        match self.lock().peers.get_mut(&broker) {
+            Some(peer) => f(&mut peer.addresses),
+            None => f(&mut Addresses::default()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn not_named(broker: BrokerId) -> Error {
+    Error::Connect {
+        broker: format!("broker {broker}"),
+        phase: "looking up its address",
+        reason: "the cluster's metadata does not name it; it may be down".to_owned(),
     }
 }
 

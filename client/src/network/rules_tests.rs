@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::Lane;
 use super::bench_tests::{BROKER, Bench, LONG, Peer, at, eventually, find, found, offer};
+use super::least_loaded::Standing;
 use crate::error::Error;
 use crate::types::BrokerId;
 
@@ -171,6 +172,55 @@ async fn a_broker_is_told_who_it_is_taken_for_and_may_refuse() {
     let (_, asked) = bench.peer().await.versions().await;
     assert_eq!((asked.cluster_id, asked.node_id), (None, -1));
     opening.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_being_opened_to_an_old_broker_is_left_too_when_a_client_begins_again() {
+    let mut bench = Bench::new(|_| {});
+    bench.pool.set_addresses([(BrokerId(4), "broker4", 9092)].into_iter());
+    let opening = bench.open(BrokerId(4), Lane::General);
+    let mut peer = bench.peer().await;
+    bench.pool.rebootstrap();
+    peer.versions().await;
+    let error = opening.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error}");
+    assert!(bench.pool.ready(BrokerId(4), Lane::General).is_none());
+    assert!(peer.request().await.is_none(), "the client hangs up");
+}
+
+#[tokio::test]
+async fn a_reconnect_backoff_of_0_is_no_wait() {
+    let bench = Bench::new(|config| config.reconnect_backoff = Duration::ZERO);
+    *bench.network.refusing.lock().unwrap() = true;
+    for _ in 0..12 {
+        bench.attempt().await;
+        let standing = bench.pool.standings([BROKER]);
+        assert_eq!(standing, [(BROKER, Standing::CanConnect { reached: false })]);
+    }
+}
+
+#[tokio::test]
+async fn a_broker_is_ready_connecting_backing_off_or_reached_in_another_way() {
+    let mut bench = Bench::new(|config| config.reconnect_backoff = Duration::from_secs(60));
+    let standing = |bench: &Bench| bench.pool.standings([BROKER])[0].1;
+    assert_eq!(standing(&bench), Standing::CanConnect { reached: false });
+    let opening = bench.open(BROKER, Lane::General);
+    let mut peer = bench.peer().await;
+    assert_eq!(standing(&bench), Standing::Connecting);
+    peer.versions().await;
+    let connection = opening.await.unwrap().unwrap();
+    assert_eq!(standing(&bench), Standing::Ready { muted: false, in_flight: 0 });
+    connection.mute(LONG);
+    assert_eq!(standing(&bench), Standing::Ready { muted: true, in_flight: 0 });
+    let opening = bench.open(BROKER, Lane::Produce);
+    let mut other = bench.peer().await;
+    other.versions().await;
+    let _reached = opening.await.unwrap().unwrap();
+    connection.close("the test wants it so");
+    assert_eq!(standing(&bench), Standing::CanConnect { reached: true });
+    *bench.network.refusing.lock().unwrap() = true;
+    bench.attempt().await;
+    assert_eq!(standing(&bench), Standing::BackingOff { reached: true });
 }
 
 #[tokio::test]
