@@ -79,7 +79,7 @@ fn stamp(mut batch: FinishedBatch) -> FinishedBatch {
     batch
 }
 
-#[library_benchmark(config = at_most(348_196), setup = batch)]
+#[library_benchmark(config = at_most(347_490), setup = batch)]
 #[bench::of_1000()]
 fn check_and_iterate(mut bytes: Bytes) -> usize {
     let batch = RecordBatch::split_from(&mut bytes).expect("a batch").expect("a whole one");

@@ -125,9 +125,8 @@ impl<'a> RecordIter<'a> {
     #[inline(always)]
     fn parse(&mut self) -> Result<Record<'a>, &'static str> {
         const CUT: &str = "it is cut short";
-        let length = varint::take_i32(&mut self.rest).ok_or(CUT)?;
-        let length = usize::try_from(length).map_err(|_| "its length is negative")?;
-        let (mut record, rest) = self.rest.split_at_checked(length).ok_or("its length goes past the batch")?;
+        let length = varint::take_count(&mut self.rest).ok_or(CUT)?.ok_or("its length is negative")?;
+        let (mut record, rest) = self.rest.split_at_checked(length as usize).ok_or("its length goes past the batch")?;
         self.rest = rest;
         let (_attributes, fields) = record.split_first().ok_or(CUT)?;
         record = fields;
@@ -135,8 +134,7 @@ impl<'a> RecordIter<'a> {
         let offset_delta = varint::take_i32(&mut record).ok_or(CUT)?;
         let key = nullable(&mut record)?;
         let value = nullable(&mut record)?;
-        let header_count = varint::take_i32(&mut record).ok_or(CUT)?;
-        let header_count = u32::try_from(header_count).map_err(|_| "its header count is negative")?;
+        let header_count = varint::take_count(&mut record).ok_or(CUT)?.ok_or("its header count is negative")?;
         // A header takes two bytes at least.
         if header_count as usize > record.len() / 2 {
             return Err("it has fewer headers than it says");
@@ -186,9 +184,9 @@ impl<'a> Iterator for RecordIter<'a> {
             if self.index >= self.batch.count {
                 return None;
             }
-            let skipped = varint::take_i32(&mut self.rest)
-                .and_then(|length| usize::try_from(length).ok())
-                .and_then(|length| self.rest.split_at_checked(length));
+            let skipped = varint::take_count(&mut self.rest)
+                .flatten()
+                .and_then(|length| self.rest.split_at_checked(length as usize));
             let Some((_, rest)) = skipped else {
                 let index = std::mem::replace(&mut self.index, self.batch.count);
                 return Some(Err(self.malformed(index, "its length goes past the batch")));

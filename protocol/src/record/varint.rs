@@ -71,22 +71,33 @@ pub(crate) const fn two_bytes(bits: u64) -> [u8; 2] {
 }
 
 /// Reads a value of at most 64 bits from the front of `input`.
-#[inline]
+#[inline(always)]
 pub(crate) fn take(input: &mut &[u8]) -> Option<i64> {
-    match take_short(input) {
-        Some(bits) => Some(i64::from(unzigzag_i32(bits))),
-        None => take_long(input, 10).map(unzigzag),
-    }
+    let (value, rest) = match split_short(input) {
+        Some((bits, rest)) => (i64::from(unzigzag_i32(bits)), rest),
+        None => {
+            let (bits, rest) = split_long(input, 10)?;
+            (unzigzag(bits), rest)
+        }
+    };
+    *input = rest;
+    Some(value)
 }
 
 /// Reads a value of at most 32 bits from the front of `input`.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_i32(input: &mut &[u8]) -> Option<i32> {
     take_bits(input).map(unzigzag_i32)
 }
 
+/// Reads how much or how many there is of something from the front of `input`. The inner `None` is a negative number.
+#[inline(always)]
+pub(crate) fn take_count(input: &mut &[u8]) -> Option<Option<u32>> {
+    take_bits(input).map(|bits| (bits & 1 == 0).then_some(bits >> 1))
+}
+
 /// Reads a length from the front of `input`. The inner `None` is -1: null.
-#[inline]
+#[inline(always)]
 pub(crate) fn take_length(input: &mut &[u8]) -> Option<Result<Option<usize>, Negative>> {
     let bits = take_bits(input)?;
     Some(match bits {
@@ -99,28 +110,33 @@ pub(crate) fn take_length(input: &mut &[u8]) -> Option<Result<Option<usize>, Neg
 /// A length below -1.
 pub(crate) struct Negative;
 
-#[inline]
+#[inline(always)]
 fn take_bits(input: &mut &[u8]) -> Option<u32> {
-    match take_short(input) {
-        Some(bits) => Some(bits),
-        None => u32::try_from(take_long(input, 5)?).ok(),
-    }
-}
-
-/// One or two bytes, as nearly all values take.
-#[inline]
-fn take_short(input: &mut &[u8]) -> Option<u32> {
-    let (bits, rest) = match *input {
-        [first @ 0..0x80, rest @ ..] => (u32::from(*first), rest),
-        [first, second @ 0..0x80, rest @ ..] => (u32::from(*first & 0x7f) | u32::from(*second) << 7, rest),
-        _ => return None,
+    let (bits, rest) = match split_short(input) {
+        Some(short) => short,
+        None => {
+            let (bits, rest) = split_long(input, 5)?;
+            (u32::try_from(bits).ok()?, rest)
+        }
     };
     *input = rest;
     Some(bits)
 }
 
+/// One or two bytes, as nearly all values take. No function that is not inlined is given a place of the input, so that the
+/// input stays in registers from one value to the next.
+#[inline(always)]
+fn split_short(input: &[u8]) -> Option<(u32, &[u8])> {
+    match input {
+        [first @ 0..0x80, rest @ ..] => Some((u32::from(*first), rest)),
+        [first, second @ 0..0x80, rest @ ..] => Some((u32::from(*first & 0x7f) | u32::from(*second) << 7, rest)),
+        _ => None,
+    }
+}
+
 #[cold]
-fn take_long(input: &mut &[u8], max: usize) -> Option<u64> {
+#[inline(never)]
+fn split_long(input: &[u8], max: usize) -> Option<(u64, &[u8])> {
     let mut value = 0u64;
     for (i, &byte) in input.iter().take(max).enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -129,8 +145,7 @@ fn take_long(input: &mut &[u8], max: usize) -> Option<u64> {
         }
         value |= bits << (7 * i);
         if byte < 0x80 {
-            *input = input.get(i + 1..)?;
-            return Some(value);
+            return Some((value, input.get(i + 1..)?));
         }
     }
     None
