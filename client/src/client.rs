@@ -1,6 +1,7 @@
 //! The handle that everything else is built on: connections, metadata, coordinators.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
+mod controllers;
 mod describe;
 mod upkeep;
 mod wanted;
@@ -15,9 +16,10 @@ use ottla_protocol::{ApiKey, ErrorCode, Request, VersionRange};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::controllers::{CONTROLLERS, no_broker};
 use self::wanted::WantedTopics;
 use crate::clock;
-use crate::config::ClientConfig;
+use crate::config::{ClientConfig, Endpoints};
 use crate::error::{Error, Remedy, Result};
 use crate::metadata::{ClusterSnapshot, LeaderHint, Metadata, Topic};
 use crate::metrics::Metrics;
@@ -299,19 +301,20 @@ impl Client {
         self.inner().any_connection().await
     }
 
-    /// Sends a request to any broker, again until one answers or the deadline has come.
-    pub(crate) async fn request_any<R: Request>(&self, request: &R, deadline: Instant) -> Result<R::Response> {
-        self.retrying(&R::API_KEY.to_string(), deadline, || async {
-            let connection = self.any_connection().await?;
-            let version = connection.choose::<R>(None)?;
-            connection.send(request, version)?.await
-        })
-        .await
-    }
-
     /// Repeats `attempt` with growing pauses while its errors are such that it may help.
     pub(crate) async fn retrying<T, F: Future<Output = Result<T>>>(
         &self,
+        what: &str,
+        deadline: Instant,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T> {
+        self.retrying_at_most(u32::MAX, what, deadline, attempt).await
+    }
+
+    /// As [`Self::retrying`], but the error of the last of so many retries is the call's.
+    pub(crate) async fn retrying_at_most<T, F: Future<Output = Result<T>>>(
+        &self,
+        retries: u32,
         what: &str,
         deadline: Instant,
         mut attempt: impl FnMut() -> F,
@@ -322,7 +325,7 @@ impl Client {
         for failures in 0.. {
             match tokio::time::timeout_at(deadline.into(), attempt()).await {
                 Ok(Ok(value)) => return Ok(value),
-                Ok(Err(error)) if error.remedy() == Remedy::GiveUp => return Err(error),
+                Ok(Err(error)) if error.remedy() == Remedy::GiveUp || failures >= retries => return Err(error),
                 Ok(Err(error)) => last = Some(error),
                 Err(_) => break,
             }
@@ -336,6 +339,11 @@ impl Client {
             pause(delay).await;
         }
         Err(Error::Timeout { what: what.to_owned(), after: clock::since(started), last: last.map(Box::new) })
+    }
+
+    /// Whether it talks to controllers, and knows no brokers.
+    pub(crate) fn is_of_controllers(&self) -> bool {
+        self.config().endpoints == Endpoints::Controllers
     }
 
     /// The level of the cluster's transaction protocol; 2 and above is KIP-890 part 2.

@@ -26,6 +26,26 @@ pub enum DnsLookup {
     ResolveCanonicalBootstrapServersOnly,
 }
 
+/// What [`ClientConfig::bootstrap_servers`] are (KIP-919).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Endpoints {
+    /// Brokers.
+    #[default]
+    Brokers,
+    /// Controllers with KRaft, for an [`Admin`](crate::Admin) alone.
+    Controllers,
+}
+
+impl Endpoints {
+    /// The setting that names them.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Brokers => "bootstrap.servers",
+            Self::Controllers => "bootstrap.controllers",
+        }
+    }
+}
+
 /// Where the cluster is, and how patient to be with it. Every field is Kafka's setting of that name; see
 /// [`ClientConfig::from_properties`] to read them from a file.
 #[derive(Clone, Debug)]
@@ -34,6 +54,8 @@ pub struct ClientConfig {
     /// `bootstrap.servers`: the addresses (`host:port`) to find the cluster by. Required; each once. Two or three, so that
     /// one that is down does not matter.
     pub bootstrap_servers: Vec<String>,
+    /// What those are.
+    pub(crate) endpoints: Endpoints,
     /// `client.id`: who we are, for the brokers' logs and quotas; at most 32767 bytes. Default: empty, and then Kafka's
     /// names: `producer-N`, `consumer-N` or with a group `consumer-{group}-{group.instance.id or N}`, and else
     /// `adminclient-N`.
@@ -106,6 +128,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             bootstrap_servers: Vec::new(),
+            endpoints: Endpoints::Brokers,
             client_id: String::new(),
             security_protocol: SecurityProtocol::default(),
             tls: TlsConfig::default(),
@@ -152,13 +175,14 @@ impl ClientConfig {
     /// # Errors
     /// [`Error::Config`] naming the first that is not valid.
     pub fn validate(&self) -> Result<()> {
+        let key = self.endpoints.key();
         if self.bootstrap_servers.is_empty() {
-            return Err(invalid("bootstrap.servers", "", "bootstrap.servers must be supplied, as host:port"));
+            return Err(invalid(key, "", &format!("{key} must be supplied, as host:port")));
         }
         for (i, server) in self.bootstrap_servers.iter().enumerate() {
-            split_address(server)?;
+            split_address(key, server)?;
             if self.bootstrap_servers[..i].contains(server) {
-                return Err(invalid("bootstrap.servers", server, "it comes twice"));
+                return Err(invalid(key, server, "it comes twice"));
             }
         }
         if self.client_id.len() > i16::MAX as usize {
@@ -191,9 +215,9 @@ fn invalid(key: &str, value: &str, reason: &str) -> Error {
     Error::config(key, value, reason)
 }
 
-/// The host and port of `host:port` or `[v6]:port`.
-pub(crate) fn split_address(address: &str) -> Result<(String, u16)> {
-    let bad = || invalid("bootstrap.servers", address, "it must be host:port, or [address]:port for IPv6");
+/// The host and port of `host:port` or `[v6]:port`; `key`: the setting that has it.
+pub(crate) fn split_address(key: &str, address: &str) -> Result<(String, u16)> {
+    let bad = || invalid(key, address, "it must be host:port, or [address]:port for IPv6");
     let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
     let host = match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').ok_or_else(bad)?,
@@ -210,6 +234,7 @@ mod tests {
 
     #[test]
     fn addresses_are_host_and_port() {
+        let split_address = |address| split_address("bootstrap.servers", address);
         assert_eq!(split_address("localhost:9092").unwrap(), ("localhost".into(), 9092));
         assert_eq!(split_address("[::1]:9092").unwrap(), ("::1".into(), 9092));
         for bad in ["localhost", "localhost:", ":9092", "localhost:0", "localhost:99999", "::1:9092", "[::1:9092"] {

@@ -72,14 +72,15 @@ mod secret;
 mod types;
 
 pub use admin::{
-    AbortTransaction, AclBinding, AclFilter, AclOperation, AclPermission, AclResourceType, Admin, BrokerDescription,
-    ClassicGroupDescription, ClusterDescription, ConfigEntry, ConfigOp, ConfigResource, ConfigSource,
-    ConsumerGroupDescription, DelegationToken, ElectionType, EndMarker, EndMarkerKind, FeatureUpgrade, Features,
-    FinalizedFeature, GroupDescription, GroupFilter, GroupListing, GroupMember, ListedOffset, LogDir, MemberToRemove,
-    NewPartitions, NewTopic, OffsetSpec, OngoingReassignment, PatternType, PerItem, ProducerState, QuorumDescription,
-    QuorumReplica, QuotaEntity, QuotaFilter, QuotaMatch, Replica, ReplicaOnDisk, ScramCredential, ScramMechanism,
-    ShareGroupDescription, ShareGroupMember, ShareGroupOffset, StreamsGroupDescription, StreamsGroupMember,
-    StreamsTasks, TopicDetails, TopicPartitionDetails, TransactionDescription, TransactionListing, VoterEndpoint,
+    AbortTransaction, AclBinding, AclFilter, AclOperation, AclPermission, AclResourceType, Admin, AdminConfig,
+    BrokerDescription, ClassicGroupDescription, ClusterDescription, ConfigEntry, ConfigOp, ConfigResource,
+    ConfigSource, ConsumerGroupDescription, DelegationToken, ElectionType, EndMarker, EndMarkerKind, FeatureUpgrade,
+    Features, FinalizedFeature, GroupDescription, GroupFilter, GroupListing, GroupMember, ListedOffset, LogDir,
+    MemberToRemove, NewPartitions, NewTopic, OffsetSpec, OngoingReassignment, PatternType, PerItem, ProducerState,
+    QuorumDescription, QuorumReplica, QuotaEntity, QuotaFilter, QuotaMatch, Replica, ReplicaOnDisk, ScramCredential,
+    ScramMechanism, ShareGroupDescription, ShareGroupMember, ShareGroupOffset, StreamsGroupDescription,
+    StreamsGroupMember, StreamsTasks, TopicDetails, TopicPartitionDetails, TransactionDescription, TransactionListing,
+    VoterEndpoint,
 };
 pub use client::{AllTopics, Client};
 pub use config::{ClientConfig, DnsLookup, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig, TlsVersion};

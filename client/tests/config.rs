@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use ottla_client::{Client, ClientConfig, ConsumerConfig, Error, Producer, ProducerConfig, Result};
+use ottla_client::{AdminConfig, Client, ClientConfig, ConsumerConfig, Error, Producer, ProducerConfig, Result};
 
 /// A row of a table of settings: Kafka's key, its default, other values that are fine, values that are not.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
@@ -111,6 +111,12 @@ const CONSUMER: &[Row] = &[
     ("prefetch.memory.bytes", "67108864", &["1048576", LONG], &["1048575", "-1", OVER_LONG]),
 ];
 
+const ADMIN: &[Row] = &[
+    ("bootstrap.controllers", "", &["a:1", "a:1, b:2", "[::1]:9093"], &["a", "a:0", "::1:9093", "a:1,a:1"]),
+    ("retries", "2147483647", &["0", "1"], &["-1", OVER_INT, "x"]),
+    ("connections.max.idle.ms", "300000", &["-1", "0", LONG], &["-2", OVER_LONG]),
+];
+
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn client(key: &str, value: &str) -> Result<String> {
@@ -135,6 +141,13 @@ fn producer(key: &str, value: &str) -> Result<String> {
 fn consumer(key: &str, value: &str) -> Result<String> {
     let config = ConsumerConfig::from_properties([(key, value)])?;
     config.validate(&ClientConfig::new("a:1"))?;
+    Ok(format!("{config:?}"))
+}
+
+fn admin(key: &str, value: &str) -> Result<String> {
+    let config = AdminConfig::from_properties([(key, value)])?;
+    let servers = if config.bootstrap_controllers.is_empty() { "a:1" } else { "" };
+    config.validate(&ClientConfig::new(servers))?;
     Ok(format!("{config:?}"))
 }
 
@@ -175,6 +188,18 @@ fn every_producer_setting_has_its_default_and_its_range() {
 #[test]
 fn every_consumer_setting_has_its_default_and_its_range() {
     walk(CONSUMER, consumer, &format!("{:?}", ConsumerConfig::default()));
+}
+
+#[test]
+fn every_admin_setting_has_its_default_and_its_range() {
+    walk(ADMIN, admin, &format!("{:?}", AdminConfig::default()));
+    let controllers = AdminConfig::from_properties([("bootstrap.controllers", "a:1")]).unwrap();
+    let text = controllers.validate(&ClientConfig::new("b:1")).unwrap_err().to_string();
+    assert!(text.starts_with("bootstrap.controllers = ") && text.contains("bootstrap.servers is given"), "{text}");
+    let text = AdminConfig::default().validate(&ClientConfig::new("")).unwrap_err().to_string();
+    assert!(text.contains("bootstrap.servers must be supplied"), "{text}");
+    assert!(admin("acks", "1").unwrap_err().to_string().contains("it is a setting of ProducerConfig"));
+    assert!(producer("bootstrap.controllers", "a:1").is_err());
 }
 
 #[test]

@@ -3,12 +3,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The drivers, by their paths under `src`.
-const DRIVERS: [&str; 40] = [
+const DRIVERS: [&str; 42] = [
     "admin/acls.rs",
     "admin/brokers.rs",
     "admin/call.rs",
     "admin/cluster.rs",
     "admin/configs.rs",
+    "admin/connect.rs",
     "admin/delegation_tokens.rs",
     "admin/elections.rs",
     "admin/end_marker.rs",
@@ -29,6 +30,7 @@ const DRIVERS: [&str; 40] = [
     "admin/topics.rs",
     "admin/transactions.rs",
     "client.rs",
+    "client/controllers.rs",
     "client/upkeep.rs",
     "clock.rs",
     "consumer/fetcher.rs",

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use ottla_protocol::{ApiKey, ErrorCode, Request};
 
 use super::{Admin, PerItem};
-use crate::client::CoordinatorKind;
+use crate::client::{CoordinatorKind, no_broker};
 use crate::clock;
 use crate::error::{Error, Place, Remedy, Result};
 use crate::network::Lane;
@@ -94,9 +94,18 @@ impl Admin {
         build: impl FnOnce(i16) -> R,
     ) -> Result<(R::Response, Place)> {
         let connection = self.connection(node).await?;
-        let version = connection.choose::<R>(cap)?;
+        let version = self.choose::<R>(&connection, cap)?;
         let response = connection.send(&build(version), version)?.await?;
         Ok((response, connection.place(version)))
+    }
+
+    /// The newest version both sides speak. Controllers do not have every API.
+    pub(super) fn choose<R: Request>(&self, connection: &Connection, cap: Option<i16>) -> Result<i16> {
+        let is_theirs = connection.api_versions().range(R::API_KEY).is_some();
+        if self.client.is_of_controllers() && !is_theirs {
+            return Err(no_broker(Some(connection), R::API_KEY, "what was asked for"));
+        }
+        connection.choose::<R>(cap)
     }
 
     pub(super) async fn connection(&self, node: Node) -> Result<Connection> {
@@ -109,16 +118,22 @@ impl Admin {
     /// The broker that the target is now.
     pub(super) async fn node(&self, target: &Target, deadline: Instant) -> Result<Node> {
         let client = &self.client;
+        let of_controllers = client.is_of_controllers();
         match target {
-            Target::Any => Ok(None),
+            Target::Any if !of_controllers => Ok(None),
             Target::Broker(broker) => Ok(Some(*broker)),
-            Target::Controller => match client.cluster().controller() {
+            // As Java: of controllers the one that is active.
+            Target::Any | Target::Controller => match client.cluster().controller() {
                 Some(controller) => Ok(Some(controller)),
                 None => {
-                    let reason = "no broker has named it: check that a majority of the controllers runs".to_owned();
+                    let reason = "nobody has named it: check that a majority of the controllers runs".to_owned();
                     Err(Error::Connect { broker: "the controller".to_owned(), phase: "metadata", reason })
                 }
             },
+            Target::Group(id) | Target::Transaction(id) if of_controllers => {
+                Err(no_broker(None, ApiKey::FindCoordinator, id))
+            }
+            Target::Leader(partition) if of_controllers => Err(no_broker(None, ApiKey::Metadata, partition)),
             Target::Group(group) => client.coordinator(CoordinatorKind::Group, group, deadline).await.map(Some),
             Target::Transaction(id) => client.coordinator(CoordinatorKind::Transaction, id, deadline).await.map(Some),
             Target::Leader(partition) => self.leader(partition, deadline).await.map(Some),
@@ -173,7 +188,7 @@ impl Admin {
         let deadline = self.client.api_deadline();
         let (target, attempt) = (&target, &attempt);
         self.client
-            .retrying(what, deadline, || async move {
+            .retrying_at_most(self.retries, what, deadline, || async move {
                 let result = match self.node(target, deadline).await {
                     Ok(node) => attempt(node).await,
                     Err(error) => Err(error),
@@ -241,7 +256,8 @@ impl Admin {
                     }
                 }
             }
-            if failed.is_empty() {
+            if failed.is_empty() || failures >= self.retries {
+                results.extend(failed.into_iter().map(|(item, error)| (item, Err(error))));
                 break;
             }
             let delay = self.client.config().retry().delay(failures, &mut rng).max(throttle);

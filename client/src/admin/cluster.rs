@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Admin;
 use super::call::{Target, outcome};
+use crate::client::CONTROLLERS;
 use crate::error::{Error, Result};
 use crate::metadata::Broker;
 use crate::types::BrokerId;
@@ -23,9 +24,9 @@ const METADATA_TOPIC: &str = "__cluster_metadata";
 pub struct ClusterDescription {
     /// Its id.
     pub cluster_id: String,
-    /// Its controller; with KRaft some broker that passes requests on to it.
+    /// Its controller; with KRaft some broker that passes requests on to it, unless controllers were asked.
     pub controller: Option<BrokerId>,
-    /// Its brokers.
+    /// Its brokers, or its controllers where those were asked.
     pub brokers: Vec<BrokerDescription>,
 }
 
@@ -72,7 +73,8 @@ pub struct QuorumReplica {
 }
 
 impl Admin {
-    /// The cluster as some broker sees it now. Brokers 2.8 and newer.
+    /// The cluster as some broker sees it now; with `bootstrap.controllers` its controllers, as the active one sees them.
+    /// Brokers 2.8 and newer.
     ///
     /// ```no_run
     /// # async fn run(admin: ottla_client::Admin) -> ottla_client::Result<()> {
@@ -87,7 +89,10 @@ impl Admin {
     pub async fn describe_cluster(&self, include_fenced: bool) -> Result<ClusterDescription> {
         let api = ApiKey::DescribeCluster;
         self.once("DescribeCluster", Target::Any, |node| async move {
-            let request = DescribeClusterRequest { include_fenced_brokers: include_fenced, ..Default::default() };
+            let mut request = DescribeClusterRequest { include_fenced_brokers: include_fenced, ..Default::default() };
+            if self.client.is_of_controllers() {
+                request.endpoint_type = CONTROLLERS;
+            }
             let (response, at) = self.send(node, None, |_| request).await?;
             outcome(response.error_code, api, "the cluster", response.error_message, &at)?;
             let brokers = response.brokers.into_iter().map(|broker| BrokerDescription {

@@ -262,7 +262,7 @@ impl Admin {
             |_| Target::Group(group.to_owned()),
             |node, members| async move {
                 let connection = self.connection(node).await?;
-                let version = connection.choose::<LeaveGroupRequest>(None)?;
+                let version = self.choose::<LeaveGroupRequest>(&connection, None)?;
                 if version < LEAVE_TOGETHER_FROM {
                     return Ok(Round::new(0, leave_alone(&connection, version, group, members).await));
                 }

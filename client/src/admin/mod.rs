@@ -3,7 +3,9 @@ mod acls;
 mod brokers;
 mod call;
 mod cluster;
+mod config;
 mod configs;
+mod connect;
 mod delegation_tokens;
 mod elections;
 mod end_marker;
@@ -32,6 +34,8 @@ use crate::types::TopicPartition;
 
 pub use acls::{AclBinding, AclFilter, AclOperation, AclPermission, AclResourceType, PatternType};
 pub use cluster::{BrokerDescription, ClusterDescription, QuorumDescription, QuorumReplica};
+pub(crate) use config::ADMIN_SETTINGS;
+pub use config::AdminConfig;
 pub use configs::{ConfigEntry, ConfigOp, ConfigResource, ConfigSource};
 pub use delegation_tokens::DelegationToken;
 pub use elections::ElectionType;
@@ -58,7 +62,10 @@ pub use transactions::{AbortTransaction, TransactionDescription, TransactionList
 /// The result of each item of a call: one that fails does not hide the others.
 pub type PerItem<K, V> = HashMap<K, Result<V>>;
 
-/// Administration of the cluster of a [`Client`]. A clone is another handle.
+/// Administration of a cluster. A clone is another handle.
+///
+/// [`Admin::new`] shares the connections of a [`Client`]; [`Admin::connect`] has its own, and can talk to the controllers of
+/// a cluster without its brokers.
 ///
 /// Every call retries what a retry may cure until `default.api.timeout.ms` has passed, and may be cancelled at any time;
 /// what was sent may be done all the same. A call about many items splits them by the brokers that have to be asked and has
@@ -84,13 +91,23 @@ pub struct Admin {
     client: Client,
     validate_only: bool,
     retry_on_quota_violation: bool,
+    retries: u32,
 }
 
 impl Admin {
-    /// Nothing is sent.
+    /// An admin client on the connections of a [`Client`] that is there. Nothing is sent.
     #[must_use]
     pub fn new(client: &Client) -> Self {
-        Self { client: client.clone(), validate_only: false, retry_on_quota_violation: true }
+        let retries = AdminConfig::default().retries;
+        Self { client: client.clone(), validate_only: false, retry_on_quota_violation: true, retries }
+    }
+
+    /// How often a call is tried again, at most, while `default.api.timeout.ms` has not passed (`retries`); after that its
+    /// error is the last attempt's. Default: 2147483647.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
     }
 
     /// With true, creating and changing topics, partitions, configurations, quotas and features is only checked by the

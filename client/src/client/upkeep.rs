@@ -9,8 +9,10 @@ use ottla_protocol::messages::metadata::MetadataRequestTopic;
 use ottla_protocol::messages::{MetadataRequest, MetadataResponse};
 use ottla_protocol::{ApiKey, ErrorCode};
 
+use super::controllers::{is_controller, no_broker};
 use super::{Inner, lock};
 use crate::clock;
+use crate::config::Endpoints;
 use crate::error::{Error, Place, Result};
 use crate::metadata::Asked;
 use crate::network::Lane;
@@ -105,13 +107,18 @@ impl Inner {
     }
 
     fn unreachable(&self, refusals: &[String]) -> Error {
+        let (node, nodes) = match self.config.endpoints {
+            Endpoints::Brokers => ("broker", "brokers"),
+            Endpoints::Controllers => ("controller", "controllers"),
+        };
         Error::Connect {
             broker: format!("the cluster at {}", self.config.bootstrap_servers.join(",")),
             phase: "bootstrap",
             reason: format!(
-                "none of its brokers can be reached: {}; check that bootstrap.servers names a running broker's host and \
-                 port, and that security.protocol matches the listener",
-                refusals.join(", ")
+                "none of its {nodes} can be reached: {}; check that {} names a running {node}'s host and port, and that \
+                 security.protocol matches the listener",
+                refusals.join(", "),
+                self.config.endpoints.key()
             ),
         }
     }
@@ -172,6 +179,12 @@ impl Inner {
     /// Asks for metadata once and publishes the answer. Whether it said anything new.
     pub(super) async fn refresh_once(&self) -> Result<bool> {
         let connection = self.any_connection().await?;
+        if self.config.endpoints == Endpoints::Controllers {
+            return self.refresh_controllers(&connection).await;
+        }
+        if is_controller(&connection) {
+            return Err(no_broker(Some(&connection), ApiKey::Metadata, "the cluster"));
+        }
         let version = connection.choose::<MetadataRequest>(None)?;
         let mut news = false;
         for (asked, request) in self.metadata_requests(version) {
@@ -182,7 +195,7 @@ impl Inner {
     }
 
     /// Publishes an answer. Whether it said anything new.
-    fn take_metadata(&self, asked: Asked, response: MetadataResponse, at: &Place) -> Result<bool> {
+    pub(super) fn take_metadata(&self, asked: Asked, response: MetadataResponse, at: &Place) -> Result<bool> {
         if response.error_code == ErrorCode::RebootstrapRequired.code() {
             if self.config.metadata_recovery_rebootstrap {
                 self.rebootstrap("the cluster asks for it (REBOOTSTRAP_REQUIRED)");

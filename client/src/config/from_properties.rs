@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use super::{ClientConfig, DnsLookup};
+use crate::admin::ADMIN_SETTINGS;
 use crate::consumer::CONSUMER_SETTINGS;
 use crate::error::{Error, Result};
 use crate::producer::PRODUCER_SETTINGS;
@@ -83,8 +84,8 @@ pub(crate) const CLIENT_SETTINGS: Known = Known {
 };
 
 impl ClientConfig {
-    /// Reads settings by Kafka's names, such as the lines of a `client.properties`. Settings of [`ProducerConfig`] and
-    /// [`ConsumerConfig`] are passed over, so that the same lines can be given to both.
+    /// Reads settings by Kafka's names, such as the lines of a `client.properties`. Settings of [`ProducerConfig`],
+    /// [`ConsumerConfig`] and [`AdminConfig`] are passed over, so that the same lines can be given to both.
     ///
     /// ```
     /// # fn main() -> ottla_client::Result<()> {
@@ -104,6 +105,7 @@ impl ClientConfig {
     ///
     /// [`ProducerConfig`]: crate::ProducerConfig
     /// [`ConsumerConfig`]: crate::ConsumerConfig
+    /// [`AdminConfig`]: crate::AdminConfig
     pub fn from_properties<'a>(properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
         let mut config = Self::default();
         let (mut first, mut most) = (None, false);
@@ -114,9 +116,9 @@ impl ClientConfig {
                 "reconnect.backoff.max.ms" => most = true,
                 _ => {}
             }
-            if !config.set(property)? && ![&PRODUCER_SETTINGS, &CONSUMER_SETTINGS].iter().any(|s| s.keys.contains(&key))
-            {
-                return Err(unknown(property, &CLIENT_SETTINGS, &[&PRODUCER_SETTINGS, &CONSUMER_SETTINGS]));
+            let others = [&PRODUCER_SETTINGS, &CONSUMER_SETTINGS, &ADMIN_SETTINGS];
+            if !config.set(property)? && !others.iter().any(|s| s.keys.contains(&key)) {
+                return Err(unknown(property, &CLIENT_SETTINGS, &others));
             }
         }
         // As Java: who sets only the first pause wants no growth.

@@ -114,8 +114,12 @@ pub(crate) const fn advice(code: ErrorCode) -> &'static str {
         E::OffsetMovedToTieredStorage => "seek to an offset that is still on the broker",
         E::UnreleasedInstanceId => "stop the member that has this group.instance.id, or wait for its session to end",
         E::UnsupportedAssignor => "set group.remote.assignor to one of group.consumer.assignors of the brokers",
-        E::MismatchedEndpointType | E::UnsupportedEndpointType => {
-            "let bootstrap.servers name the listeners of brokers, not of controllers"
+        E::MismatchedEndpointType => {
+            "let bootstrap.servers name listeners of brokers, and bootstrap.controllers of an Admin those of controllers"
+        }
+        E::UnsupportedEndpointType => {
+            "let bootstrap.servers name listeners of brokers: controllers answer some calls of an Admin with \
+             bootstrap.controllers, and nothing else"
         }
         E::UnknownControllerId | E::ControllerIdNotRegistered => "check the number of the controller",
         E::BrokerIdNotRegistered => "check the number of the broker",

@@ -141,7 +141,7 @@ impl Pool {
             closed: false,
         };
         for (i, server) in config.bootstrap_servers.iter().enumerate() {
-            let (host, port) = split_address(server)?;
+            let (host, port) = split_address(config.endpoints.key(), server)?;
             state.peers.insert(bootstrap_id(i), Peer { host, port, ..Peer::default() });
         }
         Ok(Self { opener: Opener::new(&config)?, config, state: Mutex::new(state) })

@@ -4,6 +4,7 @@
 mod access;
 mod brokers;
 mod configs;
+mod controllers;
 mod disks;
 mod groups;
 mod members;
@@ -50,6 +51,7 @@ async fn kafka_4_4_0_three_nodes() {
         .unwrap();
     let world = World::new(&kafka, Some(kafka.bootstrap_of(Listener::SaslPlaintext))).await;
     all_subjects(&world).await;
+    controllers::controllers(&world, &kafka).await;
     members::live_members(&world, &kafka).await;
     outages::a_preferred_leader_goes_and_comes_back(&world, &kafka).await;
 }

@@ -67,6 +67,14 @@ impl Kafka {
         self.nodes.iter().map(|node| node.address_of(listener)).collect::<Vec<_>>().join(",")
     }
 
+    /// The addresses of the controllers of all nodes, for `bootstrap.controllers`.
+    ///
+    /// # Panics
+    /// Before 3.3.
+    pub fn controllers(&self) -> String {
+        self.nodes.iter().map(Node::controller_address).collect::<Vec<_>>().join(",")
+    }
+
     /// What stands before the nodes: link `i` before the node `i + 1`.
     ///
     /// # Panics
@@ -168,7 +176,8 @@ impl KafkaBuilder {
                 ("PROPERTIES", self.all_properties(&place, advertised).join("\n")),
                 ("FORMAT_ARGS", self.all_format_args()),
             ];
-            nodes.push(Node::start(id, place.clients, &self.version, &environment).await?);
+            let controller = has_controllers(&self.version).then_some(place.controller);
+            nodes.push(Node::start(id, place.clients, controller, &self.version, &environment).await?);
         }
         for node in &nodes {
             node.wait_ready(BOOT).await?;

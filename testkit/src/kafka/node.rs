@@ -12,6 +12,7 @@ use super::security::Listener;
 pub struct Node {
     id: i32,
     ports: Vec<(Listener, u16)>,
+    controller: Option<u16>,
     container: String,
     /// How often it was started: each start prints a ready line of its own.
     starts: AtomicUsize,
@@ -21,6 +22,7 @@ impl Node {
     pub(super) async fn start(
         id: i32,
         ports: Vec<(Listener, u16)>,
+        controller: Option<u16>,
         version: &str,
         environment: &[(&str, String)],
     ) -> Result<Self, DockerError> {
@@ -30,7 +32,7 @@ impl Node {
         args.extend(pairs.iter().flat_map(|pair| ["-e", pair]));
         args.push(&image);
         let container = docker(&args).await?.trim().to_owned();
-        Ok(Self { id, ports, container, starts: AtomicUsize::new(1) })
+        Ok(Self { id, ports, controller, container, starts: AtomicUsize::new(1) })
     }
 
     /// Its number in the cluster.
@@ -51,6 +53,17 @@ impl Node {
         match self.ports.iter().find(|(known, _)| *known == listener) {
             Some((_, port)) => format!("127.0.0.1:{port}"),
             None => panic!("node {} has no listener {listener:?}; see KafkaBuilder::security", self.id),
+        }
+    }
+
+    /// Where its controller listens.
+    ///
+    /// # Panics
+    /// When it has none, as before 3.3.
+    pub fn controller_address(&self) -> String {
+        match self.controller {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => panic!("node {} has no controller: its version runs with ZooKeeper here", self.id),
         }
     }
 
