@@ -155,6 +155,11 @@ impl Client {
         self.inner().changes.subscribe()
     }
 
+    /// Who we are on a lane.
+    pub(crate) fn client_id(&self, lane: Lane) -> String {
+        self.inner().pool.client_id(lane)
+    }
+
     /// The consumer that fetches on a lane belongs to a group.
     pub(crate) fn name_consumer(&self, lane: Lane, group: &str, instance: Option<&str>) {
         self.inner().pool.name_consumer(lane, group, instance);

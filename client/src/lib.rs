@@ -85,8 +85,8 @@ pub use admin::{
 pub use client::{AllTopics, Client};
 pub use config::{ClientConfig, DnsLookup, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig, TlsVersion};
 pub use consumer::{
-    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecords, GroupProtocol, PartitionAssignor, PartitionRecords,
-    RecordsOf, StartOffset,
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerMetrics, ConsumerPartitionMetrics, ConsumerRecords,
+    ConsumerTopicMetrics, GroupProtocol, PartitionAssignor, PartitionRecords, RecordsOf, StartOffset,
 };
 pub use error::{Certainty, Class, Error, Result};
 pub use metadata::{Broker, ClusterSnapshot, Partition, Topic};
@@ -98,7 +98,8 @@ pub use ottla_protocol::record::{Header, Headers, Record, RecordError};
 pub use ottla_protocol::{ApiKey, ErrorCode};
 pub use producer::{
     Acks, ChoosePartition, Delivery, EndOutcome, Partitioner, PreparedTransaction, Producer, ProducerConfig,
-    ProducerRecord, RecordMetadata, ResumedTransaction, Transaction, TransactionalProducer, murmur2, partition_of_key,
+    ProducerMetrics, ProducerRecord, ProducerTopicMetrics, RecordMetadata, ResumedTransaction, Transaction,
+    TransactionalProducer, murmur2, partition_of_key,
 };
 pub use secret::Secret;
 pub use types::{BrokerId, IsolationLevel, OffsetAndMetadata, ProducerIdAndEpoch, TopicPartition};

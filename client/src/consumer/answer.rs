@@ -128,6 +128,7 @@ impl Outcome {
         let mut fetched = CompletedFetch::new(key, fetch.from, records, data.aborted_transactions, options);
         fetched.high_watermark = data.high_watermark;
         fetched.last_stable_offset = Some(data.last_stable_offset).filter(|offset| *offset >= 0);
+        fetched.log_start_offset = Some(data.log_start_offset).filter(|offset| *offset >= 0);
         let is_stuck = !is_empty && !fetched.has_fault() && fetched.next == fetch.from;
         if is_stuck { Self::NoProgress } else { Self::Fetched(fetched) }
     }

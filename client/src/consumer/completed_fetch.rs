@@ -25,6 +25,7 @@ pub(crate) struct CompletedFetch {
     pub(crate) stamp: u64,
     pub(crate) high_watermark: i64,
     pub(crate) last_stable_offset: Option<i64>,
+    pub(crate) log_start_offset: Option<i64>,
     /// Where to read on after all of it.
     pub(crate) next: FetchPosition,
     rest: Bytes,
@@ -102,6 +103,7 @@ impl CompletedFetch {
             stamp,
             high_watermark: -1,
             last_stable_offset: None,
+            log_start_offset: None,
             next,
             rest: records,
             aborted,

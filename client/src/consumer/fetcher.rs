@@ -152,10 +152,16 @@ impl Fetcher {
         for fetch in &fetches {
             state.asked(&fetch.topic_partition, broker);
         }
+        let now = clock::now();
+        let asked_by = Arc::clone(&self.shared);
         self.tasks.push(match sent {
-            Ok((reply, at)) => {
-                Box::pin(async move { Done::Fetched(broker, fetches, reply.await.map(|response| (response, at))) })
-            }
+            Ok((reply, at)) => Box::pin(async move {
+                let answer = reply.await;
+                if let Ok(response) = &answer {
+                    asked_by.meters.answered(clock::since(now), response);
+                }
+                Done::Fetched(broker, fetches, answer.map(|response| (response, at)))
+            }),
             Err(error) => Box::pin(std::future::ready(Done::Fetched(broker, fetches, Err(error)))),
         });
     }
@@ -206,6 +212,8 @@ impl Fetcher {
         let moment = self.moment();
         let mut state = self.shared.lock();
         let stale = answers.into_iter().fold(false, |stale, answer| stale | answer.apply(&mut state, moment));
+        #[cfg(feature = "metrics")]
+        self.shared.meters.show_partitions(moment.now, || state.partition_metrics(moment.now));
         drop(state);
         if stale && !knows_better {
             self.shared.client.refresh_metadata();

@@ -8,6 +8,7 @@ mod config;
 mod fetch_session;
 mod fetcher;
 mod message_sets;
+mod metrics;
 mod record;
 mod reset;
 mod subscription;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::completed_fetch::ReadOptions;
 use self::fetcher::Fetcher;
+use self::metrics::ConsumerMeters;
 use self::subscription::SubscriptionState;
 use crate::client::Client;
 use crate::clock;
@@ -34,6 +36,7 @@ use crate::types::TopicPartition;
 
 pub(crate) use config::CONSUMER_SETTINGS;
 pub use config::{AutoOffsetReset, ConsumerConfig, GroupProtocol, PartitionAssignor};
+pub use metrics::{ConsumerMetrics, ConsumerPartitionMetrics, ConsumerTopicMetrics};
 pub use record::{ConsumerRecords, PartitionRecords, RecordsOf};
 pub use subscription::StartOffset;
 
@@ -76,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) ready: Notify,
     pub(crate) stop: CancellationToken,
     pub(crate) lane: Lane,
+    pub(crate) meters: ConsumerMeters,
     /// The fetcher was woken by the last poll, and the next one lets it go first.
     yields: AtomicBool,
     /// Only one `poll` takes data at a time, so that a partition's records are delivered in order.
@@ -136,6 +140,7 @@ impl Consumer {
             stop: CancellationToken::new(),
             yields: AtomicBool::new(false),
             lane,
+            meters: ConsumerMeters::new(client.client_id(lane)),
             polling: tokio::sync::Mutex::default(),
         });
         tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());
@@ -228,6 +233,13 @@ impl Consumer {
         self.shared.lock().lag(partition)
     }
 
+    /// What was counted so far, and where the partitions are.
+    #[must_use]
+    pub fn metrics(&self) -> ConsumerMetrics {
+        let partitions = self.shared.lock().partition_metrics(clock::now());
+        self.shared.meters.numbers(clock::now(), partitions)
+    }
+
     /// Waits for records, at most `timeout`, and takes up to `max.poll.records`. Comes back as well when only positions
     /// moved, over transaction markers or removed records. Cancel safe.
     ///
@@ -237,6 +249,7 @@ impl Consumer {
     pub async fn poll(&self, timeout: Duration) -> Result<ConsumerRecords> {
         let deadline = clock::now() + timeout;
         let shared = &self.shared;
+        shared.meters.polled(clock::now());
         let _turn = shared.polling.lock().await;
         if shared.yields.swap(false, Ordering::Relaxed) {
             // On a runtime with one thread the next fetch would otherwise go out when nothing is left.
@@ -284,6 +297,7 @@ impl Consumer {
                         continue;
                     }
                     bytes += taken.bytes;
+                    self.shared.meters.consumed(&topic_partition.topic, taken.count, taken.bytes);
                     records.push(PartitionRecords {
                         topic_partition,
                         batches: taken.batches,

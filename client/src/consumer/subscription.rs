@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::completed_fetch::{CompletedFetch, FetchPosition};
 use super::config::AutoOffsetReset;
+use super::metrics::ConsumerPartitionMetrics;
 use crate::admin::OffsetSpec;
 use crate::backoff::ExponentialBackoff;
 use crate::error::{Action, Context, Error, Remedy, action};
@@ -68,6 +69,7 @@ pub(super) struct Assigned {
     pub(super) preferred: Option<(BrokerId, Instant)>,
     pub(super) high_watermark: i64,
     pub(super) last_stable_offset: Option<i64>,
+    pub(super) log_start_offset: Option<i64>,
     /// The topic that the position is of, as soon as it was read from: one of the same name may come after it.
     pub(super) topic_id: Option<Uuid>,
     /// Since when the cluster does not have its topic any more.
@@ -139,6 +141,7 @@ impl SubscriptionState {
             preferred: None,
             high_watermark: -1,
             last_stable_offset: None,
+            log_start_offset: None,
             topic_id: None,
             gone: None,
             is_given_up: false,
@@ -183,6 +186,22 @@ impl SubscriptionState {
             IsolationLevel::ReadUncommitted => assigned.high_watermark,
         };
         (end >= 0).then_some(end - self.position(partition)?.offset).map(|lag| lag.max(0))
+    }
+
+    /// Where each partition is.
+    pub(crate) fn partition_metrics(&self, now: Instant) -> Vec<(TopicPartition, ConsumerPartitionMetrics)> {
+        let of = |(partition, assigned): (&TopicPartition, &Assigned)| {
+            let position = self.position(partition).map(|position| position.offset);
+            let lead = position.zip(assigned.log_start_offset).map(|(at, start)| (at - start).max(0));
+            let preferred = assigned.preferred.filter(|(_, until)| *until > now).map(|(replica, _)| replica);
+            let metrics = ConsumerPartitionMetrics {
+                records_lag: self.lag(partition),
+                records_lead: lead,
+                preferred_read_replica: preferred,
+            };
+            (partition.clone(), metrics)
+        };
+        self.partitions.iter().map(of).collect()
     }
 
     /// Paused partitions keep what is buffered, and deliver nothing.
@@ -354,6 +373,7 @@ impl SubscriptionState {
         }
         assigned.high_watermark = fetch.high_watermark;
         assigned.last_stable_offset = fetch.last_stable_offset;
+        assigned.log_start_offset = fetch.log_start_offset;
         (assigned.failures, assigned.retry_at, assigned.told) = (0, None, None);
         let Place::Known { fetch_at, .. } = &mut assigned.place else { return };
         if *fetch_at != from || fetch.is_exhausted() {

@@ -19,6 +19,11 @@ impl ClientNames {
         Self { given: given.to_owned(), number, consumers: HashMap::new() }
     }
 
+    /// The name of all lanes together, for metrics.
+    pub(crate) fn of_client(&self) -> String {
+        if self.given.is_empty() { format!("client-{}", self.number) } else { self.given.clone() }
+    }
+
     /// The name on this lane. Producers of one client share their connections, and so their name.
     pub(crate) fn of(&self, lane: Lane) -> String {
         if !self.given.is_empty() {

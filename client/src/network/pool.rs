@@ -164,6 +164,11 @@ impl Pool {
         }
     }
 
+    /// Who we are on a lane.
+    pub(crate) fn client_id(&self, lane: Lane) -> String {
+        self.lock().names.of(lane)
+    }
+
     /// The consumer that fetches on a lane belongs to a group.
     pub(crate) fn name_consumer(&self, lane: Lane, group: &str, instance: Option<&str>) {
         if let Lane::Fetch(consumer) = lane {
@@ -342,7 +347,7 @@ impl Pool {
         let limit = self.config.setup().delay(failures, &mut fastrand::Rng::new());
         let address: Arc<str> = format!("{host}:{port}").into();
         let mut phase = "looking up its name";
-        let client_id = self.lock().names.of(lane);
+        let client_id = self.client_id(lane);
         let whom = Whom { broker, host: &host, port, client_id: &client_id };
         let opening = self.open_address(whom, &mut phase);
         let failed = match tokio::time::timeout(limit, opening).await {
@@ -467,7 +472,8 @@ impl Pool {
 
     fn counters(&self, broker: BrokerId) -> Arc<Counters> {
         let mut state = self.lock();
-        let new = || Arc::new(Counters::new(&self.config.client_id, broker));
+        let name = state.names.of_client();
+        let new = || Arc::new(Counters::of_broker(&name, broker));
         Arc::clone(state.counters.entry(broker).or_insert_with(new))
     }
 

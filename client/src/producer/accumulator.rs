@@ -256,6 +256,11 @@ impl RecordAccumulator {
         Ok(Some(PartitionKey { topic, partition }))
     }
 
+    /// Bytes that are free, and how many wait for some.
+    pub(crate) fn memory(&self) -> (usize, usize) {
+        (self.free, self.waiting.len())
+    }
+
     /// Takes a place in the line for memory.
     pub(crate) fn wait_for_memory(&mut self) -> u64 {
         let ticket = self.next_ticket;

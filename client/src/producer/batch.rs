@@ -45,6 +45,8 @@ pub(crate) struct ProducerBatch {
     pub(crate) last_error: Option<Error>,
     /// What it takes of `buffer.memory`.
     pub(crate) memory: usize,
+    /// Its bytes when it was finished, before it was compressed.
+    pub(crate) uncompressed: usize,
     body: Body,
 }
 
@@ -77,6 +79,7 @@ impl ProducerBatch {
             retry_at: None,
             last_error: None,
             memory,
+            uncompressed: 0,
             body: Body::Open(BatchBuilder::from_buffer(buffer)),
         }
     }
@@ -134,6 +137,9 @@ impl ProducerBatch {
 
     /// Compresses it, once, and writes its identity into it. Not under a lock: this is the work of a batch.
     pub(crate) fn seal(&mut self, compression: Compression, level: Option<i32>) -> Result<Records> {
+        if let Body::Open(builder) = &self.body {
+            self.uncompressed = builder.len();
+        }
         let mut batch = match std::mem::replace(&mut self.body, Body::Moved) {
             Body::Finished(batch) => batch,
             Body::Open(builder) => builder.finish(compression, level).map_err(|e| Error::Misuse {
@@ -176,6 +182,7 @@ impl ProducerBatch {
             retry_at: None,
             last_error: None,
             memory: 0,
+            uncompressed: 0,
             body: Body::Open(records),
         }
     }
@@ -190,10 +197,10 @@ impl ProducerBatch {
         self.outcome.complete(Outcome::Written { base_offset, log_append_time });
     }
 
-    /// It failed for good.
-    pub(crate) fn fail(&self, now: Option<Instant>, cause: Error) {
+    /// It failed for good. `false`: its records had their outcome before.
+    pub(crate) fn fail(&self, now: Option<Instant>, cause: Error) -> bool {
         let (certainty, attempts, after) = (self.certainty(), self.attempts, self.age(now));
-        self.outcome.complete(Outcome::Failed { certainty, attempts, after, cause });
+        self.outcome.complete(Outcome::Failed { certainty, attempts, after, cause })
     }
 
     /// What the deliveries of its records say when it fails with `cause`.

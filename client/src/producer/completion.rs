@@ -8,6 +8,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use super::accumulator::{Gate, Membership, PartitionKey, RecordAccumulator};
 use super::batch::{BatchNumber, ProducerBatch};
 use super::delivery::{BatchOutcome, Outcome};
+use super::metrics::ProducerMeters;
 use super::produce::PartitionAnswer;
 use super::sequence::{Disposition, Mode, Refusal};
 use super::split::split;
@@ -34,6 +35,7 @@ pub(crate) struct State {
     rng: fastrand::Rng,
     /// When anything last happened, for what is told of failures.
     now: Option<Instant>,
+    meters: Arc<ProducerMeters>,
 }
 
 /// The settings that decide about retries.
@@ -51,6 +53,7 @@ pub(crate) struct Settings {
 struct InFlight {
     created: Instant,
     attempts: u32,
+    records: i32,
     outcome: Arc<BatchOutcome>,
     key: PartitionKey,
     has_sequence: bool,
@@ -64,6 +67,7 @@ impl State {
         transactions: Option<TransactionManager>,
         settings: Settings,
         rng: fastrand::Rng,
+        meters: Arc<ProducerMeters>,
     ) -> Self {
         let mut state = Self {
             accumulator,
@@ -76,6 +80,7 @@ impl State {
             settings,
             rng,
             now: None,
+            meters,
         };
         state.follow_phase();
         state
@@ -93,6 +98,7 @@ impl State {
             let in_flight = InFlight {
                 created: batch.created,
                 attempts: batch.attempts,
+                records: batch.count(),
                 outcome: Arc::clone(&batch.outcome),
                 key: batch.key,
                 has_sequence: batch.stamp.is_some(),
@@ -213,6 +219,7 @@ impl State {
                 // The new leader is known already: there is nothing to wait for (KIP-951).
                 batch.retry_at = (!moved).then(|| now + delay);
                 batch.last_error = Some(error);
+                self.meters.retried(&batch);
                 self.accumulator.reenqueue(batch);
             }
             _ => self.give_up(batch, &error),
@@ -225,6 +232,7 @@ impl State {
         match split(batch) {
             Ok(mut parts) => {
                 tracing::debug!(%partition, records, parts = parts.len(), %error, "a batch is split");
+                self.meters.all.batch_split_total.add(1);
                 parts.iter_mut().for_each(|part| part.last_error = Some(error.clone()));
                 self.accumulator.replace(number, parts);
             }
@@ -260,7 +268,7 @@ impl State {
     /// The batch will not be sent again.
     fn give_up(&mut self, batch: ProducerBatch, error: &Error) {
         self.failure.get_or_insert_with(|| batch.failure(self.now, error.clone()));
-        batch.fail(self.now, error.clone());
+        self.fail(&batch, error.clone());
         // The log of a topic that was created again has no gap by what an old one is not sent.
         if batch.stamp.is_some() && !self.accumulator.is_orphan(&batch) {
             if let Some(queue) = self.accumulator.queue(batch.key) {
@@ -273,6 +281,21 @@ impl State {
             transactions.fail_transaction(error);
         }
         self.follow_phase();
+    }
+
+    fn fail(&self, batch: &ProducerBatch, error: Error) {
+        if batch.fail(self.now, error) {
+            self.meters.failed(&batch.topic_partition().topic, batch.count());
+        }
+    }
+
+    /// Tells the meters how much memory there is.
+    pub(crate) fn show_memory(&self) {
+        let (free, waiting) = self.accumulator.memory();
+        #[allow(clippy::cast_precision_loss, reason = "a metric")]
+        self.meters.all.buffer_available_bytes.set(free as f64);
+        #[allow(clippy::cast_precision_loss, reason = "a metric")]
+        self.meters.all.waiting_threads.set(waiting as f64);
     }
 
     /// Fails what was meant for topics that were deleted and created again.
@@ -297,6 +320,7 @@ impl State {
             batch.is_expired = true;
             let after = now.saturating_duration_since(batch.created);
             let cause = expired(&batch.outcome, timeout, batch.last_error.as_ref());
+            self.meters.failed(&batch.outcome.topic_partition().topic, batch.records);
             late.push((batch.key, Arc::clone(&batch.outcome), batch.has_sequence, (batch.attempts, after), cause));
         }
         for (key, outcome, has_sequence, (attempts, after), cause) in late {
@@ -360,7 +384,7 @@ impl State {
                 // Under another number it could be written twice.
                 let cause = batch.last_error.clone().unwrap_or_else(|| expired(&batch.outcome, Duration::ZERO, None));
                 self.failure.get_or_insert_with(|| batch.failure(self.now, cause.clone()));
-                batch.fail(self.now, cause);
+                self.fail(&batch, cause);
                 self.accumulator.release(batch);
             }
             if let Some(transactions) = &mut self.transactions {
@@ -404,13 +428,15 @@ impl State {
             let certainty = Certainty::PossiblyWritten;
             let after = self.now.map_or(Duration::ZERO, |now| now.saturating_duration_since(batch.created));
             let attempts = batch.attempts;
-            batch.outcome.complete(Outcome::Failed { certainty, attempts, after, cause: error.clone() });
+            if batch.outcome.complete(Outcome::Failed { certainty, attempts, after, cause: error.clone() }) {
+                self.meters.failed(&batch.outcome.topic_partition().topic, batch.records);
+            }
         }
     }
 
     fn fail_queued(&mut self, error: &Error) {
         for batch in self.accumulator.extract(|_| true) {
-            batch.fail(self.now, error.clone());
+            self.fail(&batch, error.clone());
             if batch.stamp.is_some() {
                 self.troubled.insert(batch.key);
                 if let Some(queue) = self.accumulator.queue(batch.key) {

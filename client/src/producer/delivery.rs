@@ -123,16 +123,17 @@ impl BatchOutcome {
         Some((Arc::clone(&part.outcome), part.first))
     }
 
-    /// Tells everyone. The first outcome stays: a batch that has timed out is not written later.
-    pub(crate) fn complete(&self, outcome: Outcome) {
+    /// Tells everyone. The first outcome stays: a batch that has timed out is not written later. Whether this is it.
+    pub(crate) fn complete(&self, outcome: Outcome) -> bool {
         let mut state = self.lock();
         if state.outcome.is_some() {
-            return;
+            return false;
         }
         state.outcome = Some(outcome);
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod delivery;
 mod message_set;
+mod metrics;
 mod partitioner;
 mod produce;
 mod record;
@@ -27,12 +28,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::accumulator::{Appended, Gate, Limits, RecordAccumulator, upper_bound};
 use self::completion::{Settings, State};
+use self::metrics::ProducerMeters;
 use self::sender::Sender;
 use self::sequence::Mode;
 use self::transaction::TransactionManager;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::metrics::meter::Counter;
+use crate::network::Lane;
 use crate::properties::warn;
 use crate::types::TopicPartition;
 
@@ -41,6 +45,7 @@ pub(crate) use control::init_transactional;
 pub(crate) use config::PRODUCER_SETTINGS;
 pub use config::{Acks, ProducerConfig};
 pub use delivery::Delivery;
+pub use metrics::{ProducerMetrics, ProducerTopicMetrics};
 pub use partitioner::{ChoosePartition, Partitioner, murmur2, partition_of_key};
 pub use record::{ProducerRecord, RecordMetadata};
 pub use resume::{EndOutcome, PreparedTransaction, ResumedTransaction};
@@ -86,6 +91,7 @@ pub(crate) struct Shared {
     /// Something changed that a caller may wait for: memory, an outcome, a phase.
     pub(crate) changed: Notify,
     pub(crate) stop: CancellationToken,
+    pub(crate) meters: Arc<ProducerMeters>,
 }
 
 impl Shared {
@@ -141,7 +147,10 @@ impl Producer {
         accumulator.partitioner = config.partitioner.clone();
         let rack = &client.config().client_rack;
         accumulator.rack = (config.partitioner_rack_aware && !rack.is_empty()).then(|| rack.clone());
-        let state = State::new(accumulator, transactions, settings, fastrand::Rng::new());
+        let meters = Arc::new(ProducerMeters::new(client.client_id(Lane::Produce)));
+        #[allow(clippy::cast_precision_loss, reason = "a metric")]
+        meters.all.buffer_total_bytes.set(config.buffer_memory as f64);
+        let state = State::new(accumulator, transactions, settings, fastrand::Rng::new(), Arc::clone(&meters));
         let shared = Arc::new(Shared {
             client: client.clone(),
             config,
@@ -149,6 +158,7 @@ impl Producer {
             wake: Notify::new(),
             changed: Notify::new(),
             stop: CancellationToken::new(),
+            meters,
         });
         tokio::spawn(Sender::new(Arc::clone(&shared), mode).run());
         Ok(Self(Arc::new(Handle { shared })))
@@ -206,10 +216,18 @@ impl Producer {
                     self.0.shared.wake.notify_one();
                     return Ok(delivery);
                 }
-                Appended::UnknownPartition => self.learn_partition(record, deadline).await?,
+                Appended::UnknownPartition => {
+                    let waits = &self.0.shared.meters.all.metadata_wait_time_ns_total;
+                    timed(waits, self.learn_partition(record, deadline)).await?;
+                }
                 Appended::NoMemory => {
-                    let delivery = self.send_when_there_is_memory(record, deadline).await?;
-                    if let Some(delivery) = delivery {
+                    let meters = &self.0.shared.meters.all;
+                    let sent = self.send_when_there_is_memory(record, deadline);
+                    let sent = timed(&meters.bufferpool_wait_time_ns_total, sent).await;
+                    if matches!(sent, Err(Error::Timeout { .. })) {
+                        meters.buffer_exhausted_total.add(1);
+                    }
+                    if let Some(delivery) = sent? {
                         return Ok(delivery);
                     }
                 }
@@ -272,13 +290,22 @@ impl Producer {
         let shared = &self.0.shared;
         let number = shared.lock().accumulator.flush();
         shared.wake.notify_one();
-        shared.wait_for_ever(|| shared.lock().accumulator.is_flushed(number).then_some(Ok(()))).await?
+        let flushed = shared.wait_for_ever(|| shared.lock().accumulator.is_flushed(number).then_some(Ok(())));
+        timed(&shared.meters.all.flush_time_ns_total, flushed).await?
     }
 
     /// The first failure of any record since this was last called: for who does not await deliveries.
     #[must_use]
     pub fn take_failure(&self) -> Option<Error> {
         self.0.shared.lock().failure.take()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> ProducerMetrics {
+        let shared = &self.0.shared;
+        shared.lock().show_memory();
+        shared.meters.numbers()
     }
 
     /// The partitions of a topic; waits up to `max.block.ms` until it is known. Cancel safe.
@@ -347,6 +374,14 @@ impl Shared {
         const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
         self.wait(clock::now() + YEAR, || "waiting for the outcome of every record".to_owned(), condition).await
     }
+}
+
+/// Counts how long `work` takes. When it is dropped before its end, nothing is counted.
+pub(crate) async fn timed<T>(counter: &Counter, work: impl Future<Output = T>) -> T {
+    let started = clock::now();
+    let done = work.await;
+    counter.add_time(clock::since(started));
+    done
 }
 
 /// A place in the line for memory; left when it is dropped.

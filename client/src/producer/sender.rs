@@ -104,6 +104,7 @@ impl Sender {
             state.fail_orphans();
             state.expire(now);
             state.resolve_sequences();
+            state.show_memory();
             (self.speak_with_coordinator(&mut state, now), self.ask_for_id(&state, now))
         };
         self.say_what_is_used(now);
@@ -215,18 +216,39 @@ impl Sender {
         let timeout = i32::try_from(self.shared.client.config().request_timeout.as_millis()).unwrap_or(i32::MAX);
         let head = (config.acks.code(), timeout, config.transactional_id.clone());
         let request = produce::request(head, &sealed);
-        let batches: Vec<_> = sealed.into_iter().map(|(batch, _)| batch).collect();
-        if batches.is_empty() {
+        if sealed.is_empty() {
             return;
         }
-        self.tasks.push(match hand_over(connection, &request, cap, config.acks) {
+        let handed_over = hand_over(connection, &request, cap, config.acks);
+        let now = clock::now();
+        if handed_over.is_ok() {
+            self.shared.meters.sent(now, &sealed);
+        }
+        let batches: Vec<_> = sealed.into_iter().map(|(batch, _)| batch).collect();
+        let task: BoxFuture<'static, Done> = match handed_over {
             Ok(answer) => {
                 let broker = connection.broker();
-                *self.in_flight.entry(broker).or_default() += 1;
-                Box::pin(async move { Done::Produced(Some(broker), batches, answer.await) })
+                self.count_in_flight(broker, 1);
+                let meters = Arc::clone(&self.shared.meters);
+                Box::pin(async move {
+                    let answer = answer.await;
+                    if let Ok(Some((response, _))) = &answer {
+                        meters.answered(clock::since(now), response.throttle_time_ms);
+                    }
+                    Done::Produced(Some(broker), batches, answer)
+                })
             }
             Err(error) => Box::pin(std::future::ready(Done::Produced(None, batches, Err(error)))),
-        });
+        };
+        self.tasks.push(task);
+    }
+
+    fn count_in_flight(&mut self, broker: BrokerId, change: isize) {
+        let in_flight = self.in_flight.entry(broker).or_default();
+        *in_flight = in_flight.saturating_add_signed(change);
+        let all: usize = self.in_flight.values().sum();
+        #[allow(clippy::cast_precision_loss, reason = "a metric")]
+        self.shared.meters.all.requests_in_flight.set(all as f64);
     }
 
     fn take_in(&mut self, done: Done) {
@@ -239,9 +261,7 @@ impl Sender {
                 }
             }
             Done::Produced(broker, batches, answer) => {
-                if let Some(in_flight) = broker.and_then(|broker| self.in_flight.get_mut(&broker)) {
-                    *in_flight -= 1;
-                }
+                broker.into_iter().for_each(|broker| self.count_in_flight(broker, -1));
                 self.take_in_batches(now, batches, answer);
             }
             Done::ProducerId(answer) => self.take_in_id(now, answer),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
 use super::transaction::{Phase, TransactionManager};
-use super::{PreparedTransaction, Producer, ProducerConfig, ProducerRecord, now_millis};
+use super::{PreparedTransaction, Producer, ProducerConfig, ProducerMetrics, ProducerRecord, now_millis, timed};
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -63,11 +63,12 @@ impl TransactionalProducer {
     /// [`Error::Timeout`] after `max.block.ms`: call it again. Anything else: the setting or the rights are wrong.
     pub async fn init(&self) -> Result<ProducerIdAndEpoch> {
         self.call(TransactionManager::init)?;
-        self.wait_for_phase("init", |manager| match manager.phase() {
+        let meter = &self.producer.shared().meters.all.txn_init_time_ns_total;
+        let initialized = self.wait_for_phase("init", |manager| match manager.phase() {
             Phase::Ready => Some(Ok(manager.id())),
             phase => failure(phase),
-        })
-        .await
+        });
+        timed(meter, initialized).await
     }
 
     /// Opens a transaction. Nothing is sent.
@@ -109,6 +110,12 @@ impl TransactionalProducer {
         self.producer.try_send(record)
     }
 
+    /// What was counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.producer.metrics()
+    }
+
     /// Nothing was sent in the open transaction: it would end without a request.
     #[must_use]
     pub fn is_transaction_empty(&self) -> bool {
@@ -135,7 +142,8 @@ impl TransactionalProducer {
     /// [`Error::Timeout`] after `max.block.ms`: call it again. [`Error::Abortable`]: nothing is visible, abort.
     /// [`Error::Fenced`]: this producer is finished.
     pub async fn commit_transaction(&self) -> Result<()> {
-        self.end("commit_transaction", TransactionManager::commit).await
+        let meter = &self.producer.shared().meters.all.txn_commit_time_ns_total;
+        timed(meter, self.end("commit_transaction", TransactionManager::commit)).await
     }
 
     /// Drops everything sent in the transaction. Cancel safe: call it again to go on waiting.
@@ -143,7 +151,8 @@ impl TransactionalProducer {
     /// # Errors
     /// As for a commit.
     pub async fn abort_transaction(&self) -> Result<()> {
-        self.end("abort_transaction", TransactionManager::abort).await
+        let meter = &self.producer.shared().meters.all.txn_abort_time_ns_total;
+        timed(meter, self.end("abort_transaction", TransactionManager::abort)).await
     }
 
     async fn end(&self, what: &str, call: impl FnOnce(&mut TransactionManager) -> Result<()>) -> Result<()> {
