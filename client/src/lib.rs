@@ -75,12 +75,12 @@ pub use admin::{
     AbortTransaction, AclBinding, AclFilter, AclOperation, AclPermission, AclResourceType, Admin, AdminConfig,
     BrokerDescription, ClassicGroupDescription, ClusterDescription, ConfigEntry, ConfigOp, ConfigResource,
     ConfigSource, ConsumerGroupDescription, DelegationToken, ElectionType, EndMarker, EndMarkerKind, FeatureUpgrade,
-    Features, FinalizedFeature, GroupDescription, GroupFilter, GroupListing, GroupMember, ListedOffset, LogDir,
-    MemberToRemove, NewPartitions, NewTopic, OffsetSpec, OngoingReassignment, PatternType, PerItem, ProducerState,
-    QuorumDescription, QuorumReplica, QuotaEntity, QuotaFilter, QuotaMatch, Replica, ReplicaOnDisk, ScramCredential,
-    ScramMechanism, ShareGroupDescription, ShareGroupMember, ShareGroupOffset, StreamsGroupDescription,
-    StreamsGroupMember, StreamsTasks, TopicDetails, TopicPartitionDetails, TransactionDescription, TransactionListing,
-    VoterEndpoint,
+    Features, FinalizedFeature, GroupDescription, GroupFilter, GroupListing, GroupMember, ListedOffset, Listing,
+    LogDir, MemberToRemove, NewPartitions, NewTopic, OffsetSpec, OngoingReassignment, PatternType, PerItem,
+    ProducerState, QuorumDescription, QuorumReplica, QuotaEntity, QuotaFilter, QuotaMatch, Replica, ReplicaOnDisk,
+    ScramCredential, ScramMechanism, ShareGroupDescription, ShareGroupMember, ShareGroupOffset,
+    StreamsGroupDescription, StreamsGroupMember, StreamsTasks, TopicDetails, TopicPartitionDetails,
+    TransactionDescription, TransactionListing, VoterEndpoint,
 };
 pub use client::{AllTopics, Client};
 pub use config::{ClientConfig, DnsLookup, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig, TlsVersion};

@@ -2,12 +2,13 @@
 //! call on real brokers.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ottla_client::{
-    Admin, Client, ClientConfig, ConfigResource, Error, ErrorCode, GroupDescription, GroupFilter, IsolationLevel,
-    MemberToRemove, NewPartitions, NewTopic, OffsetAndMetadata, OffsetSpec, Producer, ProducerConfig, ProducerRecord,
-    TopicPartition,
+    Admin, Client, ClientConfig, ConfigResource, ElectionType, Error, ErrorCode, GroupDescription, GroupFilter,
+    IsolationLevel, MemberToRemove, NewPartitions, NewTopic, OffsetAndMetadata, OffsetSpec, Producer, ProducerConfig,
+    ProducerRecord, TopicPartition,
 };
 use ottla_testkit::{ApiKey, Broker, ErrorCode as Code};
 
@@ -146,7 +147,7 @@ async fn a_moved_coordinator_is_found_again() {
         GroupDescription::Classic(group) => assert_eq!(group.state, "Empty"),
         other => panic!("{other:?}"),
     }
-    let listed = admin.list_groups(&GroupFilter::default()).await.unwrap();
+    let listed = admin.list_groups(&GroupFilter::default()).await.unwrap().all().unwrap();
     assert_eq!(listed.iter().filter(|g| g.group_id == "g").count(), 1);
 }
 
@@ -238,4 +239,73 @@ async fn old_brokers_are_told_of_each_member_by_itself() {
     assert_eq!(removed[&member("gone")].as_ref().unwrap_err().code(), Some(ErrorCode::UnknownMemberId));
     assert!(matches!(removed[&instance], Err(Error::UnsupportedVersion { .. })), "{removed:?}");
     assert_eq!(asked.hits(), 3);
+}
+
+/// What one round leaves open is asked for again alone, also where the first answer named the items.
+#[tokio::test]
+async fn items_of_calls_without_a_list_are_tried_again_too() {
+    use ottla_testkit::kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
+    use ottla_testkit::kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, TopicName};
+    let (broker, client) = cluster().await;
+    let admin = Admin::new(&client);
+    let script = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&script);
+    let answer = move |request: &ElectLeadersRequest| {
+        let named = request.topic_partitions.as_ref();
+        let partitions =
+            named.map_or_else(|| vec![0, 1, 2], |topics| topics.iter().flat_map(|t| t.partitions.clone()).collect());
+        let mut asked = asked.lock().unwrap();
+        asked.push(named.is_some().then(|| partitions.clone()));
+        let round = asked.len();
+        let results = partitions.into_iter().map(|partition| {
+            let code = match partition {
+                0 => Code::PreferredLeaderNotAvailable,
+                1 if round < 3 => Code::RequestTimedOut,
+                _ => return PartitionResult::default().with_partition_id(partition),
+            };
+            PartitionResult::default().with_partition_id(partition).with_error_code(code.code())
+        });
+        let topic = ReplicaElectionResult::default()
+            .with_topic(TopicName("orders".into()))
+            .with_partition_result(results.collect());
+        ElectLeadersResponse::default().with_replica_election_results(vec![topic])
+    };
+    broker.on(ApiKey::ElectLeaders).reply(answer).always();
+    let elected = admin.elect_leaders(ElectionType::Preferred, None).await.unwrap();
+    assert_eq!(*script.lock().unwrap(), [None, Some(vec![1]), Some(vec![1])], "80 is a result, 7 is not");
+    assert!(elected[&orders()[1]].is_ok() && elected[&orders()[2]].is_ok(), "{elected:?}");
+    let refused = elected[&orders()[0]].as_ref().unwrap_err();
+    assert!(matches!(refused, Error::Broker { code: ErrorCode::PreferredLeaderNotAvailable, .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_just_being_made_is_described_when_it_is_there() {
+    let (broker, client) = cluster().await;
+    let admin = Admin::new(&client);
+    let young = broker.on(ApiKey::Metadata).topic("orders").fail(Code::LeaderNotAvailable).times(2);
+    let described = admin.describe_topics(&["orders", "missing"]).await.unwrap();
+    assert_eq!(described["orders"].as_ref().unwrap().partitions.len(), 6);
+    assert_eq!(described["missing"].as_ref().unwrap_err().code(), Some(ErrorCode::UnknownTopicOrPartition));
+    assert_eq!(young.hits(), 2);
+}
+
+/// What the other brokers list is not lost with the one that is down.
+#[tokio::test]
+async fn a_broker_that_is_down_hides_its_own_list_alone() {
+    let (broker, client) = cluster().await;
+    let mut config = client.config().clone();
+    config.default_api_timeout = Duration::from_millis(500);
+    let admin = Admin::new(&Client::connect(config).await.unwrap());
+    let position = HashMap::from([(TopicPartition::new("orders", 0), OffsetAndMetadata::new(7))]);
+    admin.commit_offsets("g", &position).await.unwrap();
+    let home = broker.group_coordinator("g").unwrap();
+    let other = client.cluster().brokers().map(|b| b.id).find(|id| id.0 != home).unwrap();
+    broker.on(ApiKey::ListGroups).node(other.0).fail(Code::CoordinatorLoadInProgress).always();
+    broker.on(ApiKey::ListTransactions).node(other.0).fail(Code::ClusterAuthorizationFailed).always();
+    let groups = admin.list_groups(&GroupFilter::default()).await.unwrap();
+    assert_eq!(groups.valid.iter().map(|g| g.group_id.as_str()).collect::<Vec<_>>(), ["g"]);
+    assert_eq!(groups.errors.keys().collect::<Vec<_>>(), [&other]);
+    assert_eq!(groups.all().unwrap_err().code(), Some(ErrorCode::CoordinatorLoadInProgress));
+    let transactions = admin.list_transactions(&[]).await.unwrap();
+    assert_eq!(transactions.errors[&other].code(), Some(ErrorCode::ClusterAuthorizationFailed));
 }

@@ -278,12 +278,12 @@ async fn open_transactions_are_listed_and_ended_from_outside() {
     write(&producer, "x").await;
     producer.flush().await.unwrap();
     let admin = Admin::new(&client);
-    let listed = admin.list_transactions(&["Ongoing"]).await.unwrap();
+    let listed = admin.list_transactions(&["Ongoing"]).await.unwrap().all().unwrap();
     assert_eq!(listed.iter().map(|t| t.transactional_id.as_str()).collect::<Vec<_>>(), ["app-0-1"]);
     let described = admin.describe_transactions(&["app-0-1"]).await.remove("app-0-1").unwrap().unwrap();
     assert_eq!((described.state.as_str(), described.partitions.len()), ("Ongoing", 1));
     admin.fence_producers(&["app-0-1"], Duration::from_secs(60)).await.remove("app-0-1").unwrap().unwrap();
-    assert!(admin.list_transactions(&["Ongoing"]).await.unwrap().is_empty());
+    assert!(admin.list_transactions(&["Ongoing"]).await.unwrap().all().unwrap().is_empty());
     assert!(producer.commit_transaction().await.is_err());
 }
 

@@ -190,7 +190,11 @@ async fn ends(client: &Client, topic: &str, partitions: i32) -> usize {
         let end = end.as_ref().expect("an end").offset;
         assert_eq!(stable[partition].as_ref().expect("an end").offset, end, "a transaction is open in {partition}");
     }
-    match admin.list_transactions(&["Ongoing", "PrepareCommit", "PrepareAbort"]).await {
+    match admin
+        .list_transactions(&["Ongoing", "PrepareCommit", "PrepareAbort"])
+        .await
+        .and_then(ottla_client::Listing::all)
+    {
         Ok(open) => assert!(open.is_empty(), "{open:?}"),
         Err(ottla_client::Error::UnsupportedVersion { .. }) => {}
         Err(error) => panic!("{error}"),

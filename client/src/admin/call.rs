@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use ottla_protocol::{ApiKey, ErrorCode, Request};
 
-use super::{Admin, PerItem};
+use super::{Admin, Listing, PerItem};
 use crate::client::{CoordinatorKind, no_broker};
 use crate::clock;
 use crate::error::{Error, Place, Remedy, Result};
@@ -201,8 +201,8 @@ impl Admin {
             .await
     }
 
-    /// A call to every broker there is; what they answer, in no order.
-    pub(super) async fn everywhere<T, F>(&self, what: &str, attempt: impl Fn(Node) -> F) -> Result<Vec<T>>
+    /// A call to every broker there is: what they list, and which of them could not be asked.
+    pub(super) async fn everywhere<T, F>(&self, what: &str, attempt: impl Fn(Node) -> F) -> Result<Listing<T>>
     where
         F: Future<Output = Result<Vec<T>>>,
     {
@@ -210,15 +210,45 @@ impl Admin {
         let attempt = &attempt;
         let call = |broker: BrokerId| {
             let what = format!("{what} of broker {broker}");
-            async move { self.once(&what, Target::Broker(broker), attempt).await }
+            async move { (broker, self.once(&what, Target::Broker(broker), attempt).await) }
         };
         let calls: Vec<_> = cluster.brokers().map(|broker| call(broker.id)).collect();
-        let mut answers = futures_util::stream::iter(calls).buffer_unordered(CONCURRENCY);
-        let mut all = Vec::new();
-        while let Some(answer) = answers.next().await {
-            all.extend(answer?);
+        let answers = futures_util::stream::iter(calls).buffer_unordered(CONCURRENCY).collect().await;
+        Listing::of(answers)
+    }
+
+    /// A call about these items, or about all that the first answer names, of one target. What another try may cure is asked
+    /// for again until `default.api.timeout.ms` has passed.
+    pub(super) async fn some_or_all<K, V, F>(
+        &self,
+        api: ApiKey,
+        items: Option<Vec<K>>,
+        target: Target,
+        attempt: impl Fn(Node, Option<Vec<K>>) -> F,
+    ) -> Result<PerItem<K, V>>
+    where
+        K: Clone + Eq + Hash + Display,
+        F: Future<Output = Result<Round<K, V>>>,
+    {
+        let deadline = self.client.api_deadline();
+        let (mut open, mut results) = (Vec::new(), PerItem::new());
+        match items {
+            Some(items) => open = items,
+            None => {
+                let all = self.once(&api.to_string(), target.clone(), |node| attempt(node, None)).await?;
+                for (item, result) in all.results {
+                    match result {
+                        Err(error) if self.may_cure(&target, &error) => open.push(item),
+                        result => {
+                            results.insert(item, result);
+                        }
+                    }
+                }
+            }
         }
-        Ok(all)
+        let named = |node, items| attempt(node, Some(items));
+        results.extend(self.each_until(deadline, api, open, |_| target.clone(), named).await);
+        asked(results)
     }
 
     /// A call with a result for each item: they are split by their targets, each broker is asked once, and those that
@@ -234,8 +264,22 @@ impl Admin {
         K: Clone + Eq + Hash + Display,
         F: Future<Output = Result<Round<K, V>>>,
     {
+        self.each_until(self.client.api_deadline(), api, items, target_of, attempt).await
+    }
+
+    async fn each_until<K, V, F>(
+        &self,
+        deadline: Instant,
+        api: ApiKey,
+        items: impl IntoIterator<Item = K>,
+        target_of: impl Fn(&K) -> Target,
+        attempt: impl Fn(Node, Vec<K>) -> F,
+    ) -> PerItem<K, V>
+    where
+        K: Clone + Eq + Hash + Display,
+        F: Future<Output = Result<Round<K, V>>>,
+    {
         let started = clock::now();
-        let deadline = self.client.api_deadline();
         let mut rng = fastrand::Rng::new();
         let mut results = PerItem::new();
         let mut open: Vec<K> = Vec::new();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ottla_protocol::ApiKey;
 use ottla_protocol::messages::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 
-use super::call::{Target, outcome};
+use super::call::{Round, Target, outcome};
 use super::{Admin, PerItem, indexes};
 use crate::error::Result;
 use crate::types::TopicPartition;
@@ -42,26 +42,27 @@ impl Admin {
         election: ElectionType,
         partitions: Option<&[TopicPartition]>,
     ) -> Result<PerItem<TopicPartition, ()>> {
-        let topic_partitions = partitions.map(|partitions| {
-            let topics = indexes(partitions).into_iter();
-            topics.map(|(topic, partitions)| TopicPartitions { topic, partitions }).collect::<Vec<_>>()
-        });
-        let request =
-            &ElectLeadersRequest { election_type: election as i8, topic_partitions, timeout_ms: self.timeout_ms() };
         let api = ApiKey::ElectLeaders;
-        self.once("ElectLeaders", Target::Controller, |node| async move {
-            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+        let partitions = partitions.map(<[TopicPartition]>::to_vec);
+        self.some_or_all(api, partitions, Target::Controller, |node, partitions| async move {
+            let topic_partitions = partitions.map(|partitions| {
+                let topics = indexes(&partitions).into_iter();
+                topics.map(|(topic, partitions)| TopicPartitions { topic, partitions }).collect()
+            });
+            let request =
+                ElectLeadersRequest { election_type: election as i8, topic_partitions, timeout_ms: self.timeout_ms() };
+            let (response, at) = self.send(node, None, |_| request).await?;
             outcome(response.error_code, api, "the cluster", None, &at)?;
-            let mut results = PerItem::new();
+            let mut results = Vec::new();
             for topic in response.replica_election_results {
                 let name: Arc<str> = topic.topic.into();
                 for partition in topic.partition_result {
                     let tp = TopicPartition::new(Arc::clone(&name), partition.partition_id);
                     let result = outcome(partition.error_code, api, &tp, partition.error_message, &at);
-                    results.insert(tp, result);
+                    results.push((tp, result));
                 }
             }
-            Ok(results)
+            Ok(Round::new(response.throttle_time_ms, results))
         })
         .await
     }

@@ -10,7 +10,7 @@ use ottla_protocol::messages::list_groups::ListGroupsRequest;
 use ottla_protocol::{ApiKey, ErrorCode, Request, VersionRange};
 
 use super::call::{Round, Target, asked, outcome};
-use super::{Admin, PerItem, owned};
+use super::{Admin, Listing, PerItem, owned};
 use crate::error::{Error, Result};
 use crate::network::connection::Connection;
 use crate::types::TopicPartition;
@@ -124,13 +124,14 @@ impl std::fmt::Display for MemberToRemove {
 }
 
 impl Admin {
-    /// The groups of the whole cluster, in no order.
+    /// The groups of the whole cluster. A broker that is down is asked until `default.api.timeout.ms` has passed, and its
+    /// groups are missing then.
     ///
     /// ```no_run
     /// # async fn run(admin: ottla_client::Admin) -> ottla_client::Result<()> {
     /// use ottla_client::GroupFilter;
     ///
-    /// for group in admin.list_groups(&GroupFilter::default()).await? {
+    /// for group in admin.list_groups(&GroupFilter::default()).await?.all()? {
     ///     println!("{} is {:?}", group.group_id, group.state);
     /// }
     /// # Ok(())
@@ -138,8 +139,8 @@ impl Admin {
     /// ```
     ///
     /// # Errors
-    /// When a broker could not be asked, or is too old for the filter.
-    pub async fn list_groups(&self, filter: &GroupFilter) -> Result<Vec<GroupListing>> {
+    /// When no broker has answered, as where all are too old for the filter; per broker in [`Listing::errors`].
+    pub async fn list_groups(&self, filter: &GroupFilter) -> Result<Listing<GroupListing>> {
         self.everywhere("ListGroups", |node| async move {
             let request =
                 ListGroupsRequest { states_filter: filter.states.clone(), types_filter: filter.types.clone() };

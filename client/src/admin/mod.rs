@@ -12,6 +12,7 @@ mod end_marker;
 mod features;
 mod group_offsets;
 mod groups;
+mod listing;
 mod log_dirs;
 mod offsets;
 mod partitions;
@@ -45,6 +46,7 @@ pub use groups::{
     ClassicGroupDescription, ConsumerGroupDescription, GroupDescription, GroupFilter, GroupListing, GroupMember,
     MemberToRemove,
 };
+pub use listing::Listing;
 pub use log_dirs::{LogDir, Replica, ReplicaOnDisk};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use partitions::NewPartitions;

@@ -12,7 +12,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use sha2::{Sha256, Sha512};
 use zeroize::Zeroizing;
 
-use super::call::{Target, outcome};
+use super::call::{Round, Target, outcome};
 use super::{Admin, PerItem, owned};
 use crate::error::{Error, Result};
 
@@ -55,11 +55,12 @@ impl Admin {
     /// # Errors
     /// When no broker could be asked; per user [`Error::Broker`], `RESOURCE_NOT_FOUND` for one without a password.
     pub async fn describe_scram_users(&self, users: &[&str]) -> Result<PerItem<String, Vec<ScramCredential>>> {
-        let names: Vec<_> = owned(users).into_iter().map(|name| UserName { name }).collect();
-        let request = &DescribeUserScramCredentialsRequest { users: Some(names).filter(|names| !names.is_empty()) };
         let api = ApiKey::DescribeUserScramCredentials;
-        self.once("DescribeUserScramCredentials", Target::Any, |node| async move {
-            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+        let users = Some(owned(users)).filter(|users| !users.is_empty());
+        self.some_or_all(api, users, Target::Any, |node, users| async move {
+            let users = users.map(|users| users.into_iter().map(|name| UserName { name }).collect());
+            let request = DescribeUserScramCredentialsRequest { users };
+            let (response, at) = self.send(node, None, |_| request).await?;
             outcome(response.error_code, api, "the users", response.error_message, &at)?;
             let results = response.results.into_iter().map(|user| {
                 let credentials = user.credential_infos.iter().filter_map(|info| {
@@ -74,7 +75,7 @@ impl Admin {
                 let result = result.map(|()| credentials.collect());
                 (user.user, result)
             });
-            Ok(results.collect())
+            Ok(Round::new(response.throttle_time_ms, results))
         })
         .await
     }

@@ -112,18 +112,15 @@ impl Admin {
         group: &str,
         partitions: Option<&[TopicPartition]>,
     ) -> Result<PerItem<TopicPartition, ShareGroupOffset>> {
-        let topics = partitions.map(|partitions| {
-            let topics = indexes(partitions).into_iter();
-            topics
-                .map(|(topic_name, partitions)| DescribeShareGroupOffsetsRequestTopic { topic_name, partitions })
-                .collect()
-        });
-        let asked_for = DescribeShareGroupOffsetsRequestGroup { group_id: group.to_owned(), topics };
-        let request = &DescribeShareGroupOffsetsRequest { groups: vec![asked_for] };
         let api = ApiKey::DescribeShareGroupOffsets;
-        self.once(&format!("{api} of group {group}"), Target::Group(group.to_owned()), |node| async move {
-            let (response, at) = self.send(node, None, |_| request.clone()).await?;
-            let mut offsets = PerItem::new();
+        let partitions = partitions.map(<[TopicPartition]>::to_vec);
+        self.some_or_all(api, partitions, Target::Group(group.to_owned()), |node, partitions| async move {
+            let topic = |(topic_name, partitions)| DescribeShareGroupOffsetsRequestTopic { topic_name, partitions };
+            let topics = partitions.map(|partitions| indexes(&partitions).into_iter().map(topic).collect());
+            let asked_for = DescribeShareGroupOffsetsRequestGroup { group_id: group.to_owned(), topics };
+            let request = DescribeShareGroupOffsetsRequest { groups: vec![asked_for] };
+            let (response, at) = self.send(node, None, |_| request).await?;
+            let mut offsets = Vec::new();
             for answer in response.groups {
                 outcome(answer.error_code, api, of_group(group), answer.error_message, &at)?;
                 for topic in answer.topics {
@@ -137,11 +134,11 @@ impl Admin {
                             leader_epoch: Some(partition.leader_epoch).filter(|epoch| *epoch >= 0),
                             lag: Some(partition.lag).filter(|lag| *lag >= 0),
                         };
-                        offsets.insert(tp, result.map(|()| offset));
+                        offsets.push((tp, result.map(|()| offset)));
                     }
                 }
             }
-            Ok(offsets)
+            Ok(Round::new(response.throttle_time_ms, offsets))
         })
         .await
     }
@@ -149,62 +146,62 @@ impl Admin {
     /// Moves a share group without members.
     ///
     /// # Errors
-    /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion); [`Error::Broker`](crate::Error::Broker), such as
-    /// `NON_EMPTY_GROUP`; per partition [`Error::Broker`](crate::Error::Broker).
+    /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion); when the coordinator could not be asked; per
+    /// partition [`Error::Broker`](crate::Error::Broker), such as `NON_EMPTY_GROUP`.
     pub async fn alter_share_group_offsets(
         &self,
         group: &str,
         offsets: &HashMap<TopicPartition, i64>,
     ) -> Result<PerItem<TopicPartition, ()>> {
-        let partition = |tp: &TopicPartition, offset: i64| AlterShareGroupOffsetsRequestPartition {
+        let partition = |tp: &TopicPartition| AlterShareGroupOffsetsRequestPartition {
             partition_index: tp.partition,
-            start_offset: offset,
+            start_offset: offsets.get(tp).copied().unwrap_or_default(),
         };
-        let topics = by_topic(offsets.iter().map(|(tp, offset)| (tp, partition(tp, *offset))));
-        let topics = topics
-            .into_iter()
-            .map(|(topic_name, partitions)| AlterShareGroupOffsetsRequestTopic { topic_name, partitions });
-        let request = &AlterShareGroupOffsetsRequest { group_id: group.to_owned(), topics: topics.collect() };
         let api = ApiKey::AlterShareGroupOffsets;
-        self.once(&format!("{api} of group {group}"), Target::Group(group.to_owned()), |node| async move {
-            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+        let coordinator = |_: &TopicPartition| Target::Group(group.to_owned());
+        let altered = self.each(api, offsets.keys().cloned(), coordinator, |node, partitions| async move {
+            let topics = by_topic(partitions.iter().map(|tp| (tp, partition(tp)))).into_iter();
+            let topics =
+                topics.map(|(topic_name, partitions)| AlterShareGroupOffsetsRequestTopic { topic_name, partitions });
+            let request = AlterShareGroupOffsetsRequest { group_id: group.to_owned(), topics: topics.collect() };
+            let (response, at) = self.send(node, None, |_| request).await?;
             outcome(response.error_code, api, of_group(group), response.error_message, &at)?;
-            let mut altered = PerItem::new();
+            let mut altered = Vec::new();
             for topic in response.responses {
                 let name: Arc<str> = topic.topic_name.into();
                 for partition in topic.partitions {
                     let tp = TopicPartition::new(Arc::clone(&name), partition.partition_index);
                     let subject = format!("{tp} of group {group}");
                     let result = outcome(partition.error_code, api, subject, partition.error_message, &at);
-                    altered.insert(tp, result);
+                    altered.push((tp, result));
                 }
             }
-            Ok(altered)
-        })
-        .await
+            Ok(Round::new(response.throttle_time_ms, altered))
+        });
+        asked(altered.await)
     }
 
     /// Forgets where a share group without members is in these topics.
     ///
     /// # Errors
-    /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion); [`Error::Broker`](crate::Error::Broker), such as
-    /// `NON_EMPTY_GROUP`; per topic [`Error::Broker`](crate::Error::Broker).
+    /// [`Error::UnsupportedVersion`](crate::Error::UnsupportedVersion); when the coordinator could not be asked; per
+    /// topic [`Error::Broker`](crate::Error::Broker), such as `NON_EMPTY_GROUP`.
     pub async fn delete_share_group_offsets(&self, group: &str, topics: &[&str]) -> Result<PerItem<String, ()>> {
-        let topics = owned(topics).into_iter();
-        let topics = topics.map(|topic_name| DeleteShareGroupOffsetsRequestTopic { topic_name });
-        let request = &DeleteShareGroupOffsetsRequest { group_id: group.to_owned(), topics: topics.collect() };
         let api = ApiKey::DeleteShareGroupOffsets;
-        self.once(&format!("{api} of group {group}"), Target::Group(group.to_owned()), |node| async move {
-            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+        let coordinator = |_: &String| Target::Group(group.to_owned());
+        let deleted = self.each(api, owned(topics), coordinator, |node, topics| async move {
+            let topics = topics.into_iter().map(|topic_name| DeleteShareGroupOffsetsRequestTopic { topic_name });
+            let request = DeleteShareGroupOffsetsRequest { group_id: group.to_owned(), topics: topics.collect() };
+            let (response, at) = self.send(node, None, |_| request).await?;
             outcome(response.error_code, api, of_group(group), response.error_message, &at)?;
             let results = response.responses.into_iter().map(|topic| {
                 let subject = format!("{} of group {group}", topic.topic_name);
                 let result = outcome(topic.error_code, api, subject, topic.error_message, &at);
                 (topic.topic_name, result)
             });
-            Ok(results.collect())
-        })
-        .await
+            Ok(Round::new(response.throttle_time_ms, results))
+        });
+        asked(deleted.await)
     }
 }
 

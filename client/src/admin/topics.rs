@@ -15,7 +15,7 @@ use ottla_protocol::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_protocol::{ApiKey, ErrorCode};
 use uuid::Uuid;
 
-use super::call::{Round, Target, asked, outcome};
+use super::call::{Node, Round, Target, asked, outcome};
 use super::{Admin, PerItem, owned};
 use crate::error::{Error, Result};
 use crate::metadata::{Asked, Metadata, Topic};
@@ -205,27 +205,31 @@ impl Admin {
     /// # Errors
     /// [`Error::Timeout`] when no broker could be asked; per topic [`Error::Broker`].
     pub async fn describe_topics(&self, topics: &[&str]) -> Result<PerItem<String, Topic>> {
-        let named =
-            topics.iter().map(|name| MetadataRequestTopic { name: Some((*name).to_owned()), ..Default::default() });
-        let request =
-            &MetadataRequest { topics: Some(named.collect()), allow_auto_topic_creation: false, ..Default::default() };
-        let described = self.once("Metadata", Target::Any, |node| async move {
-            let (response, at) = self.send(node, None, |version| older(request.clone(), version)).await?;
-            let snapshot = Metadata::default().update(at.version, Asked::Some, response);
-            let nobody = || Error::broker(ErrorCode::BrokerNotAvailable, ApiKey::Metadata, "the cluster").at(&at);
-            Ok((snapshot.ok_or_else(nobody)?, at))
-        });
-        let (snapshot, at) = described.await?;
-        let described = topics.iter().map(|name| {
-            let refused = |code| Error::broker(code, ApiKey::Metadata, name).at(&at);
-            let result = match snapshot.topic(name) {
-                None => Err(refused(ErrorCode::UnknownTopicOrPartition)),
-                Some(Topic { error: Some(code), .. }) => Err(refused(*code)),
-                Some(topic) => Ok(topic.clone()),
+        let api = ApiKey::Metadata;
+        let any = |_: &String| Target::Any;
+        let described = self.each(api, owned(topics), any, |node, topics| async move {
+            let named =
+                topics.iter().map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() });
+            let request = MetadataRequest {
+                topics: Some(named.collect()),
+                allow_auto_topic_creation: false,
+                ..Default::default()
             };
-            ((*name).to_owned(), result)
+            let (response, at) = self.send(node, None, |version| older(request, version)).await?;
+            let snapshot = Metadata::default().update(at.version, Asked::Some, response);
+            let refused = |code, subject: &str| Error::broker(code, api, subject).at(&at);
+            let snapshot = snapshot.ok_or_else(|| refused(ErrorCode::BrokerNotAvailable, "the cluster"))?;
+            let results = topics.into_iter().map(|name| {
+                let result = match snapshot.topic(&name) {
+                    None => Err(refused(ErrorCode::UnknownTopicOrPartition, &name)),
+                    Some(Topic { error: Some(code), .. }) => Err(refused(*code, &name)),
+                    Some(topic) => Ok(topic.clone()),
+                };
+                (name, result)
+            });
+            Ok(Round::new(0, results))
         });
-        Ok(described.collect())
+        asked(described.await)
     }
 
     /// What is known of these topics and of who could lead their partitions, page by page. Brokers 3.8 and newer with
@@ -234,23 +238,27 @@ impl Admin {
     /// # Errors
     /// [`Error::UnsupportedVersion`]; [`Error::Timeout`] when no broker could be asked; per topic [`Error::Broker`].
     pub async fn describe_topic_partitions(&self, topics: &[&str]) -> Result<PerItem<String, TopicDetails>> {
-        let mut names = owned(topics);
+        let any = |_: &String| Target::Any;
+        let described = self.each(ApiKey::DescribeTopicPartitions, owned(topics), any, |node, names| async move {
+            Ok(Round::new(0, self.topic_partitions(node, names).await?))
+        });
+        asked(described.await)
+    }
+
+    /// All pages.
+    async fn topic_partitions(&self, node: Node, mut names: Vec<String>) -> Result<PerItem<String, TopicDetails>> {
         names.sort_unstable();
-        names.dedup();
         let mut described: PerItem<String, TopicDetails> = PerItem::new();
         let mut cursor: Option<Cursor> = None;
         loop {
             let first = cursor.as_ref().map(|cursor| cursor.topic_name.clone());
             let open = names.iter().filter(|name| first.as_ref().is_none_or(|first| *name >= first));
-            let request = &DescribeTopicPartitionsRequest {
+            let request = DescribeTopicPartitionsRequest {
                 topics: open.map(|name| TopicRequest { name: name.clone() }).collect(),
                 response_partition_limit: 2000,
                 cursor: cursor.clone(),
             };
-            let page = self.once("DescribeTopicPartitions", Target::Any, |node| async move {
-                self.send(node, None, |_| request.clone()).await
-            });
-            let (page, at) = page.await?;
+            let (page, at) = self.send(node, None, |_| request).await?;
             for topic in page.topics {
                 let name = topic.name.clone().unwrap_or_default();
                 let result = outcome(topic.error_code, ApiKey::DescribeTopicPartitions, &name, None, &at);

@@ -11,7 +11,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::call::{Round, Target, outcome};
 use super::producers::ProducerState;
-use super::{Admin, PerItem, owned};
+use super::{Admin, Listing, PerItem, owned};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::producer::init_transactional;
@@ -77,12 +77,12 @@ impl AbortTransaction {
 }
 
 impl Admin {
-    /// The transactional ids of the whole cluster, in the given states (all when empty), in no order. Brokers 3.0 and
-    /// newer.
+    /// The transactional ids of the whole cluster, in the given states (all when empty). Brokers 3.0 and newer. A broker that
+    /// is down is asked until `default.api.timeout.ms` has passed, and its ids are missing then.
     ///
     /// # Errors
-    /// [`Error::UnsupportedVersion`] on older brokers; [`Error::Timeout`] when a broker could not be asked.
-    pub async fn list_transactions(&self, states: &[&str]) -> Result<Vec<TransactionListing>> {
+    /// [`Error::UnsupportedVersion`] on older brokers; when no broker has answered; per broker in [`Listing::errors`].
+    pub async fn list_transactions(&self, states: &[&str]) -> Result<Listing<TransactionListing>> {
         self.everywhere("ListTransactions", |node| async move {
             let request = ListTransactionsRequest {
                 state_filters: states.iter().map(|state| (*state).to_owned()).collect(),

@@ -42,13 +42,13 @@ pub(crate) async fn group_offsets(w: &World) {
 }
 
 pub(crate) async fn groups(w: &World) {
-    let listed = w.admin.list_groups(&GroupFilter::default()).await.unwrap();
+    let listed = w.admin.list_groups(&GroupFilter::default()).await.unwrap().all().unwrap();
     let group = listed.iter().find(|g| g.group_id == "positions-group").unwrap();
     assert_eq!(group.state.as_deref(), Some("Empty"));
     let filter = GroupFilter { states: vec!["Stable".into()], ..GroupFilter::default() };
-    assert!(w.admin.list_groups(&filter).await.unwrap().iter().all(|g| g.group_id != "positions-group"));
+    assert!(w.admin.list_groups(&filter).await.unwrap().all().unwrap().iter().all(|g| g.group_id != "positions-group"));
     let typed = GroupFilter { types: vec!["classic".into()], ..GroupFilter::default() };
-    match w.admin.list_groups(&typed).await {
+    match w.admin.list_groups(&typed).await.and_then(Listing::all) {
         Ok(listed) => assert!(w.is_new && listed.iter().any(|g| g.group_id == "positions-group"), "{listed:?}"),
         Err(error) => assert!(!w.is_new, "{error}"),
     }

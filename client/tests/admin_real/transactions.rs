@@ -19,7 +19,7 @@ pub(crate) async fn transactions(w: &World) {
     producer.begin_transaction().unwrap();
     producer.send(ProducerRecord::new("transactions").value("v")).await.unwrap().await.unwrap();
     if w.is_new {
-        let listed = w.admin.list_transactions(&["Ongoing"]).await.unwrap();
+        let listed = w.admin.list_transactions(&["Ongoing"]).await.unwrap().all().unwrap();
         assert!(listed.iter().any(|t| t.transactional_id == "tx-1" && t.state == "Ongoing"), "{listed:?}");
         let mut described = w.admin.describe_transactions(&["tx-1", "tx-missing"]).await;
         let open = described.remove("tx-1").unwrap().unwrap();
