@@ -78,7 +78,7 @@ pub use admin::{
     Features, FinalizedFeature, GroupDescription, GroupFilter, GroupListing, GroupMember, ListedOffset, Listing,
     LogDir, MemberToRemove, NewPartitions, NewTopic, OffsetSpec, OngoingReassignment, PatternType, PerItem,
     ProducerState, QuorumDescription, QuorumReplica, QuotaEntity, QuotaFilter, QuotaMatch, Replica, ReplicaOnDisk,
-    ScramCredential, ScramMechanism, ShareGroupDescription, ShareGroupMember, ShareGroupOffset,
+    ScramAlteration, ScramCredential, ScramMechanism, ShareGroupDescription, ShareGroupMember, ShareGroupOffset,
     StreamsGroupDescription, StreamsGroupMember, StreamsTasks, TopicDetails, TopicPartitionDetails,
     TransactionDescription, TransactionListing, VoterEndpoint,
 };

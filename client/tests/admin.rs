@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ottla_client::{
     Admin, Client, ClientConfig, ConfigResource, ElectionType, Error, ErrorCode, GroupDescription, GroupFilter,
     IsolationLevel, MemberToRemove, NewPartitions, NewTopic, OffsetAndMetadata, OffsetSpec, Producer, ProducerConfig,
-    ProducerRecord, TopicPartition,
+    ProducerRecord, ScramAlteration, ScramMechanism, TopicPartition,
 };
 use ottla_testkit::{ApiKey, Broker, ErrorCode as Code};
 
@@ -308,4 +308,49 @@ async fn a_broker_that_is_down_hides_its_own_list_alone() {
     assert_eq!(groups.all().unwrap_err().code(), Some(ErrorCode::CoordinatorLoadInProgress));
     let transactions = admin.list_transactions(&[]).await.unwrap();
     assert_eq!(transactions.errors[&other].code(), Some(ErrorCode::ClusterAuthorizationFailed));
+}
+
+/// One request for all users; who cannot be given a password hides nobody.
+#[tokio::test]
+async fn passwords_of_several_users_are_changed_together() {
+    use ottla_testkit::kafka_protocol::messages::alter_user_scram_credentials_response::AlterUserScramCredentialsResult;
+    use ottla_testkit::kafka_protocol::messages::{
+        AlterUserScramCredentialsRequest, AlterUserScramCredentialsResponse,
+    };
+    let (broker, client) = cluster().await;
+    let admin = Admin::new(&client);
+    let upsert = |user, iterations, word| ScramAlteration::upsert(user, ScramMechanism::Sha512, iterations, word);
+    let script = Arc::new(Mutex::new(Vec::new()));
+    let asked = Arc::clone(&script);
+    let answer = move |request: &AlterUserScramCredentialsRequest| {
+        let mut users: Vec<_> = request.upsertions.iter().map(|u| u.name.to_string()).collect();
+        assert!(request.upsertions.iter().all(|u| u.salt.len() == 16 && u.salted_password.len() == 64));
+        users.extend(request.deletions.iter().map(|d| d.name.to_string()));
+        let mut asked = asked.lock().unwrap();
+        asked.push(users.clone());
+        let code = |user: &str| match user {
+            "bob" => Code::ResourceNotFound.code(),
+            "carol" if asked.len() == 1 => Code::RequestTimedOut.code(),
+            _ => 0,
+        };
+        let result = |user: String| {
+            AlterUserScramCredentialsResult::default().with_error_code(code(&user)).with_user(user.into())
+        };
+        let results = users.into_iter().map(result);
+        AlterUserScramCredentialsResponse::default().with_results(results.collect())
+    };
+    broker.on(ApiKey::AlterUserScramCredentials).reply(answer).always();
+    let changes = [
+        upsert("alice", 4096, "a"),
+        upsert("carol", 4096, "c"),
+        upsert("dave", 4095, "hunter2"),
+        ScramAlteration::delete("dave", ScramMechanism::Sha256),
+        ScramAlteration::delete("bob", ScramMechanism::Sha512),
+    ];
+    assert!(!format!("{changes:?}").contains("hunter2"));
+    let altered = admin.alter_scram_users(&changes).await.unwrap();
+    assert_eq!(*script.lock().unwrap(), [vec!["alice", "carol", "bob"], vec!["carol"]]);
+    assert!(altered.len() == 4 && altered["alice"].is_ok() && altered["carol"].is_ok(), "{altered:?}");
+    assert_eq!(altered["bob"].as_ref().unwrap_err().code(), Some(ErrorCode::ResourceNotFound));
+    assert!(matches!(altered["dave"], Err(Error::Misuse { .. })), "nothing of dave was sent");
 }

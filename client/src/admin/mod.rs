@@ -54,7 +54,7 @@ pub use producers::ProducerState;
 pub use quotas::{QuotaEntity, QuotaFilter, QuotaMatch};
 pub use raft_voters::VoterEndpoint;
 pub use reassignments::OngoingReassignment;
-pub use scram::{ScramCredential, ScramMechanism};
+pub use scram::{ScramAlteration, ScramCredential, ScramMechanism};
 pub use share_groups::{ShareGroupDescription, ShareGroupMember, ShareGroupOffset};
 pub use streams_groups::{StreamsGroupDescription, StreamsGroupMember, StreamsTasks};
 pub use topics::{NewTopic, TopicDetails, TopicPartitionDetails};

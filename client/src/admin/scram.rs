@@ -4,17 +4,18 @@
 use std::fmt;
 
 use bytes::Bytes;
+use ottla_protocol::ApiKey;
 use ottla_protocol::messages::alter_user_scram_credentials::{
     AlterUserScramCredentialsRequest, ScramCredentialDeletion, ScramCredentialUpsertion,
 };
 use ottla_protocol::messages::describe_user_scram_credentials::{DescribeUserScramCredentialsRequest, UserName};
-use ottla_protocol::{ApiKey, ErrorCode};
 use sha2::{Sha256, Sha512};
 use zeroize::Zeroizing;
 
-use super::call::{Round, Target, outcome};
+use super::call::{Round, Target, asked, outcome};
 use super::{Admin, PerItem, owned};
 use crate::error::{Error, Result};
+use crate::secret::Secret;
 
 /// The least that brokers accept.
 const MIN_ITERATIONS: u32 = 4096;
@@ -49,6 +50,15 @@ pub struct ScramCredential {
     pub iterations: i32,
 }
 
+/// A change of a user's password, for [`Admin::alter_scram_users`]. The password is not shown.
+#[derive(Clone, Debug)]
+pub struct ScramAlteration {
+    user: String,
+    mechanism: ScramMechanism,
+    /// How often it is hashed, and what; none: it is taken away.
+    password: Option<(u32, Secret)>,
+}
+
 impl Admin {
     /// The users with SCRAM passwords; with no names, all of them.
     ///
@@ -80,19 +90,69 @@ impl Admin {
         .await
     }
 
-    /// Gives a user a password, or another one. It is hashed here, with a new salt: the password is not sent.
+    /// Gives users passwords or takes them away: all changes in one request, with one result per user. Passwords are hashed
+    /// here, each with a new salt of 16 random bytes, and are not sent.
     ///
     /// ```no_run
     /// # async fn run(admin: ottla_client::Admin) -> ottla_client::Result<()> {
-    /// use ottla_client::ScramMechanism;
+    /// use ottla_client::{ScramAlteration, ScramMechanism};
     ///
-    /// admin.upsert_scram_user("alice", ScramMechanism::Sha512, 8192, "her password").await?;
+    /// let changes = [
+    ///     ScramAlteration::upsert("alice", ScramMechanism::Sha512, 8192, "her password"),
+    ///     ScramAlteration::delete("bob", ScramMechanism::Sha256),
+    /// ];
+    /// for (user, result) in admin.alter_scram_users(&changes).await? {
+    ///     println!("{user}: {result:?}");
+    /// }
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// [`Error::Misuse`] below 4096 or above 16384 `iterations`, and for an empty name or password; [`Error::Broker`].
+    /// When the controller could not be asked; per user [`Error::Misuse`] below 4096 or above 16384 iterations and for an
+    /// empty name or password, and [`Error::Broker`]: `RESOURCE_NOT_FOUND` when there was no password to delete,
+    /// `DUPLICATE_RESOURCE` when two changes are about the same mechanism.
+    pub async fn alter_scram_users(&self, alterations: &[ScramAlteration]) -> Result<PerItem<String, ()>> {
+        let api = ApiKey::AlterUserScramCredentials;
+        let mut refused = PerItem::new();
+        for alteration in alterations {
+            if let Err(error) = alteration.check() {
+                refused.insert(alteration.user.clone(), Err(error));
+            }
+        }
+        let wanted = alterations.iter().filter(|alteration| !refused.contains_key(&alteration.user));
+        // Hashed once, and not for each attempt.
+        let ready: &Vec<(&str, Change)> = &wanted.map(|wanted| (wanted.user.as_str(), wanted.change())).collect();
+        let users = ready.iter().map(|(user, _)| (*user).to_owned());
+        let altered = self.each(
+            api,
+            users,
+            |_| Target::Controller,
+            |node, users| async move {
+                let mut request = AlterUserScramCredentialsRequest::default();
+                for (_, change) in ready.iter().filter(|(user, _)| users.iter().any(|wanted| wanted == user)) {
+                    match change {
+                        Change::Upsert(upsertion) => request.upsertions.push(upsertion.clone()),
+                        Change::Delete(deletion) => request.deletions.push(deletion.clone()),
+                    }
+                }
+                let (response, at) = self.send(node, None, |_| request).await?;
+                let results = response.results.into_iter().map(|result| {
+                    let outcome = outcome(result.error_code, api, of_user(&result.user), result.error_message, &at);
+                    (result.user, outcome)
+                });
+                Ok(Round::new(response.throttle_time_ms, results))
+            },
+        );
+        let mut altered = altered.await;
+        altered.extend(refused);
+        asked(altered)
+    }
+
+    /// [`alter_scram_users`](Self::alter_scram_users) for one password.
+    ///
+    /// # Errors
+    /// When the controller could not be asked; those of the user.
     pub async fn upsert_scram_user(
         &self,
         user: &str,
@@ -100,51 +160,81 @@ impl Admin {
         iterations: u32,
         password: &str,
     ) -> Result<()> {
-        if !(MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations) || user.is_empty() || password.is_empty() {
-            let reason = format!(
-                "a password of {user:?} with {iterations} iterations cannot be set: a name, a password and \
-                 {MIN_ITERATIONS} to {MAX_ITERATIONS} iterations are needed"
-            );
-            return Err(Error::Misuse { reason });
+        self.alter_scram(ScramAlteration::upsert(user, mechanism, iterations, password)).await
+    }
+
+    /// [`alter_scram_users`](Self::alter_scram_users) that takes one password away.
+    ///
+    /// # Errors
+    /// When the controller could not be asked; those of the user.
+    pub async fn delete_scram_user(&self, user: &str, mechanism: ScramMechanism) -> Result<()> {
+        self.alter_scram(ScramAlteration::delete(user, mechanism)).await
+    }
+
+    async fn alter_scram(&self, alteration: ScramAlteration) -> Result<()> {
+        let altered = self.alter_scram_users(std::slice::from_ref(&alteration)).await?;
+        altered.into_values().next().unwrap_or(Ok(()))
+    }
+}
+
+impl ScramAlteration {
+    /// Gives `user` a password for this mechanism, or another one, hashed so often.
+    #[must_use]
+    pub fn upsert(user: &str, mechanism: ScramMechanism, iterations: u32, password: &str) -> Self {
+        Self { user: user.to_owned(), mechanism, password: Some((iterations, Secret::from(password))) }
+    }
+
+    /// Takes the password of this mechanism away from `user`.
+    #[must_use]
+    pub fn delete(user: &str, mechanism: ScramMechanism) -> Self {
+        Self { user: user.to_owned(), mechanism, password: None }
+    }
+
+    fn check(&self) -> Result<()> {
+        let user = &self.user;
+        let (what, is_fine) = match &self.password {
+            None => ("a password cannot be taken away".to_owned(), true),
+            Some((iterations, password)) => (
+                format!("a password of {user:?} with {iterations} iterations cannot be set"),
+                (MIN_ITERATIONS..=MAX_ITERATIONS).contains(iterations) && !password.is_empty(),
+            ),
+        };
+        if is_fine && !user.is_empty() {
+            return Ok(());
         }
-        // Two random UUIDs have more than the 16 random bytes that are wanted.
-        let mut salt = [0; 32];
-        salt[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        salt[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-        let salted_password = Bytes::from_owner(salted(mechanism, password.as_bytes(), &salt, iterations));
-        let upsertion = ScramCredentialUpsertion {
-            name: user.to_owned(),
-            mechanism: mechanism as i8,
+        let needed = format!("a name, a password and {MIN_ITERATIONS} to {MAX_ITERATIONS} iterations are needed");
+        Err(Error::Misuse { reason: format!("{what}: {needed}") })
+    }
+
+    fn change(&self) -> Change {
+        let (name, mechanism) = (self.user.clone(), self.mechanism as i8);
+        let Some((iterations, password)) = &self.password else {
+            return Change::Delete(ScramCredentialDeletion { name, mechanism });
+        };
+        let salt = salt();
+        let salted_password =
+            Bytes::from_owner(salted(self.mechanism, password.reveal().as_bytes(), &salt, *iterations));
+        Change::Upsert(ScramCredentialUpsertion {
+            name,
+            mechanism,
             iterations: iterations.cast_signed(),
             salt: Bytes::copy_from_slice(&salt),
             salted_password,
-        };
-        self.alter_scram(user, AlterUserScramCredentialsRequest { upsertions: vec![upsertion], ..Default::default() })
-            .await
-    }
-
-    /// Takes the password of a mechanism away from a user.
-    ///
-    /// # Errors
-    /// When the controller could not be asked; [`Error::Broker`], `RESOURCE_NOT_FOUND` when there was none.
-    pub async fn delete_scram_user(&self, user: &str, mechanism: ScramMechanism) -> Result<()> {
-        let deletion = ScramCredentialDeletion { name: user.to_owned(), mechanism: mechanism as i8 };
-        self.alter_scram(user, AlterUserScramCredentialsRequest { deletions: vec![deletion], ..Default::default() })
-            .await
-    }
-
-    async fn alter_scram(&self, user: &str, request: AlterUserScramCredentialsRequest) -> Result<()> {
-        let request = &request;
-        let api = ApiKey::AlterUserScramCredentials;
-        self.once(&format!("{api} of {user}"), Target::Controller, |node| async move {
-            let (response, at) = self.send(node, None, |_| request.clone()).await?;
-            match response.results.into_iter().next() {
-                Some(result) => outcome(result.error_code, api, of_user(user), result.error_message, &at),
-                None => Err(Error::broker(ErrorCode::UnknownServerError, api, of_user(user)).at(&at)),
-            }
         })
-        .await
     }
+}
+
+/// A change as requests have it.
+#[derive(Debug)]
+enum Change {
+    Upsert(ScramCredentialUpsertion),
+    Delete(ScramCredentialDeletion),
+}
+
+/// 16 random bytes. A random UUID has fixed bits in two of its bytes: those are taken from another one.
+fn salt() -> [u8; 16] {
+    let (one, other) = (uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes());
+    std::array::from_fn(|i| if i == 6 || i == 8 { other[i - 6] } else { one[i] })
 }
 
 fn of_user(user: &str) -> String {
@@ -163,7 +253,19 @@ fn salted(mechanism: ScramMechanism, password: &[u8], salt: &[u8], iterations: u
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+
+    #[test]
+    fn every_bit_of_a_salt_is_random() {
+        let salts: Vec<_> = (0..256).map(|_| salt()).collect();
+        assert_eq!(salts.iter().collect::<HashSet<_>>().len(), salts.len());
+        let (all, any) = salts.iter().fold(([0xff_u8; 16], [0_u8; 16]), |(all, any), salt| {
+            (std::array::from_fn(|i| all[i] & salt[i]), std::array::from_fn(|i| any[i] | salt[i]))
+        });
+        assert_eq!((all, any), ([0; 16], [0xff; 16]), "a bit that is always the same");
+    }
 
     /// The salted password of the example in RFC 7677 ("pencil", 4096 iterations), by way of its proof.
     #[test]

@@ -46,7 +46,14 @@ pub(crate) async fn acls(w: &World) {
 pub(crate) async fn scram(w: &World) {
     let admin = &w.admin;
     admin.upsert_scram_user("alice", ScramMechanism::Sha512, 8192, "hunter2").await.unwrap();
-    admin.upsert_scram_user("alice", ScramMechanism::Sha256, 4096, "hunter2").await.unwrap();
+    let changes = [
+        ScramAlteration::upsert("alice", ScramMechanism::Sha256, 4096, "hunter2"),
+        ScramAlteration::upsert("carol", ScramMechanism::Sha256, 4096, "hunter3"),
+        ScramAlteration::delete("bob", ScramMechanism::Sha256),
+    ];
+    let mut changed = admin.alter_scram_users(&changes).await.unwrap();
+    assert!(changed["alice"].is_ok() && changed["carol"].is_ok(), "{changed:?}");
+    assert_eq!(code(changed.remove("bob").unwrap()), ErrorCode::ResourceNotFound);
     let mut described = w
         .eventually("alice has two passwords", || async {
             let described = admin.describe_scram_users(&["alice", "bob"]).await.unwrap();
