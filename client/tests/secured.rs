@@ -86,6 +86,17 @@ async fn without_the_check_of_names_the_authority_is_checked_nevertheless() {
     assert!(error.contains("not signed by an authority we trust"), "{error}");
 }
 
+/// The system's or the bundled ones: neither knows the authority of a test.
+#[tokio::test]
+async fn without_a_truststore_public_authorities_are_trusted() {
+    let authority = CertificateAuthority::new("Test CA").unwrap();
+    let broker = serving(&authority.server(&["127.0.0.1"]).unwrap()).await;
+    let mut config = trusting(&broker, &authority);
+    config.tls.ssl_truststore_certificates = None;
+    let error = refusal(config).await;
+    assert!(error.contains("not signed by an authority we trust"), "{error}");
+}
+
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
     let authority = CertificateAuthority::new("Test CA").unwrap();
