@@ -18,6 +18,8 @@ pub(crate) struct Authenticate {
     tokens: Tokens,
     asks: Asks,
     round: u32,
+    /// The correlation id of the last frame.
+    asked: i32,
 }
 
 /// How tokens travel.
@@ -71,7 +73,7 @@ impl Authenticate {
             _ => Tokens::Bare,
         };
         let (mechanism, client_id) = (mechanism.to_owned(), client_id.to_owned());
-        Ok(Self { exchange, mechanism, client_id, tokens, asks: Asks::Handshake, round: 0 })
+        Ok(Self { exchange, mechanism, client_id, tokens, asks: Asks::Handshake, round: 0, asked: 0 })
     }
 
     /// The API of the frame that is sent, for errors.
@@ -88,7 +90,8 @@ impl Authenticate {
     }
 
     /// What to send. Overwrite it with [`wipe`] once it is sent.
-    pub(crate) fn frame(&self, correlation_id: i32) -> Result<Segments, Refused> {
+    pub(crate) fn frame(&mut self, correlation_id: i32) -> Result<Segments, Refused> {
+        self.asked = correlation_id;
         let client_id = Some(self.client_id.as_str());
         let frame = match (&self.asks, self.tokens) {
             (Asks::Handshake, tokens) => {
@@ -120,7 +123,7 @@ impl Authenticate {
 
     fn handshake_answered(self, frame: Bytes) -> Result<Next, Refused> {
         let version = i16::from(self.tokens != Tokens::Bare);
-        let response = decode::<SaslHandshakeRequest>(version, frame)?;
+        let response = decode::<SaslHandshakeRequest>(version, self.asked, frame)?;
         match ErrorCode::from(response.error_code) {
             ErrorCode::None => self.step(None, None),
             ErrorCode::UnsupportedSaslMechanism => {
@@ -135,7 +138,7 @@ impl Authenticate {
     }
 
     fn token_answered(self, version: i16, frame: Bytes) -> Result<Next, Refused> {
-        let response = decode::<SaslAuthenticateRequest>(version, frame)?;
+        let response = decode::<SaslAuthenticateRequest>(version, self.asked, frame)?;
         let code = ErrorCode::from(response.error_code);
         if code != ErrorCode::None {
             let words = response.error_message.filter(|m| !m.is_empty());
@@ -167,10 +170,17 @@ impl Authenticate {
     }
 }
 
-fn decode<R: Request>(version: i16, mut frame: Bytes) -> Result<R::Response, Refused> {
-    ResponseHeader::decode(R::API_KEY, version, &mut frame)
-        .and_then(|_| R::decode_response(version, frame))
-        .map_err(|e| Refused::new(format!("its answer to {} is not Kafka's: {e}", R::API_KEY)))
+fn decode<R: Request>(version: i16, asked: i32, mut frame: Bytes) -> Result<R::Response, Refused> {
+    let malformed = |e| Refused::new(format!("its answer to {} is not Kafka's: {e}", R::API_KEY));
+    let header = ResponseHeader::decode(R::API_KEY, version, &mut frame).map_err(malformed)?;
+    if header.correlation_id != asked {
+        return Err(Refused::new(format!(
+            "it answered request {}, and {} {asked} was the one that waits",
+            header.correlation_id,
+            R::API_KEY
+        )));
+    }
+    R::decode_response(version, frame).map_err(malformed)
 }
 
 /// Overwrites a frame that carried a secret, where nobody else holds it.

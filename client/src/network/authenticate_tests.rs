@@ -46,20 +46,20 @@ fn refusal(result: Result<Next, Refused>) -> String {
     result.err().expect("it is refused").reason
 }
 
-fn header(authenticate: &Authenticate) -> (RequestHeader, Bytes) {
-    let mut frame = authenticate.frame(7).unwrap().to_bytes().slice(4..);
+fn header(authenticate: &mut Authenticate) -> (RequestHeader, Bytes) {
+    let mut frame = authenticate.frame(0).unwrap().to_bytes().slice(4..);
     (RequestHeader::decode(&mut frame).unwrap(), frame)
 }
 
 #[test]
 fn handshake_v1_goes_on_with_sasl_authenticate() {
     for version in 0..=2 {
-        let first = begin(&offering(1, Some(version)));
-        let (head, _) = header(&first);
+        let mut first = begin(&offering(1, Some(version)));
+        let (head, _) = header(&mut first);
         assert_eq!((head.api_key, head.api_version), (17, 1));
-        let second = next(first, chosen(1));
-        let (head, body) = header(&second);
-        assert_eq!((head.api_key, head.api_version, head.correlation_id), (36, version, 7));
+        let mut second = next(first, chosen(1));
+        let (head, body) = header(&mut second);
+        assert_eq!((head.api_key, head.api_version, head.correlation_id), (36, version, 0));
         assert!(body.windows(14).any(|w| w == b"\0alice\0hunter2"));
         let response = SaslAuthenticateResponse { session_lifetime_ms: 4000, ..Default::default() };
         let Ok(Next::Done { lifetime }) = second.answered(answer::<SaslAuthenticateRequest>(version, &response)) else {
@@ -72,12 +72,20 @@ fn handshake_v1_goes_on_with_sasl_authenticate() {
 #[test]
 fn handshake_v0_goes_on_with_bare_tokens() {
     for versions in [offering(0, None), offering(0, Some(2)), offering(1, None)] {
-        let first = begin(&versions);
-        assert_eq!(header(&first).0.api_version, 0);
-        let second = next(first, chosen(0));
-        assert_eq!(&second.frame(7).unwrap().to_bytes()[..], b"\0\0\0\x0e\0alice\0hunter2");
+        let mut first = begin(&versions);
+        assert_eq!(header(&mut first).0.api_version, 0);
+        let mut second = next(first, chosen(0));
+        assert_eq!(&second.frame(0).unwrap().to_bytes()[..], b"\0\0\0\x0e\0alice\0hunter2");
         assert!(matches!(second.answered(Bytes::new()), Ok(Next::Done { lifetime: None })));
     }
+}
+
+#[test]
+fn the_answer_to_another_request_is_no_answer() {
+    let mut first = begin(&offering(1, Some(2)));
+    first.frame(3).unwrap();
+    let text = refusal(first.answered(chosen(1)));
+    assert!(text.contains("it answered request 0, and SaslHandshake 3 was the one that waits"), "{text}");
 }
 
 #[test]

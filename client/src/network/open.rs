@@ -167,8 +167,11 @@ impl Opener {
         let refused = |reason: String| NotOpened::Authentication(reason);
         let host = target.host;
         let mut state = login.begin(host, versions, target.client_id).await.map_err(|e| refused(e.reason))?;
+        // ApiVersions was 0.
+        let mut correlation_id = 0;
         loop {
-            let frame = state.frame(0).map_err(|e| refused(e.reason))?;
+            correlation_id += 1;
+            let frame = state.frame(correlation_id).map_err(|e| refused(e.reason))?;
             let answer = round_trip(stream, frame, host).await.map_err(NotOpened::Connect)?;
             // A broker before 1.0 hangs up on a wrong password and says no more.
             let answer = answer.ok_or_else(|| {

@@ -174,7 +174,7 @@ impl Task {
         };
         let Some(session) = &mut self.session else { return Ok(()) };
         match worked.map_err(failed)? {
-            Next::Send(authenticate) => {
+            Next::Send(mut authenticate) => {
                 let correlation_id = self.shared.next_correlation_id();
                 let segments = authenticate.frame(correlation_id).map_err(failed)?;
                 let (api, timeout) = (authenticate.api(), self.shared.request_timeout);
