@@ -128,13 +128,16 @@ impl Admin {
     /// When no broker could be asked; [`Error::Broker`], such as `DELEGATION_TOKEN_NOT_FOUND`.
     pub async fn renew_delegation_token(&self, hmac: &[u8], period: Duration) -> Result<i64> {
         let request =
-            &RenewDelegationTokenRequest { hmac: Bytes::copy_from_slice(hmac), renew_period_ms: wire_millis(period) };
-        self.once("RenewDelegationToken", Target::Controller, |node| async move {
-            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+            RenewDelegationTokenRequest { hmac: Bytes::copy_from_slice(hmac), renew_period_ms: wire_millis(period) };
+        let asked = &request;
+        let renewed = self.once("RenewDelegationToken", Target::Controller, |node| async move {
+            let (response, at) = self.send(node, None, |_| asked.clone()).await?;
             outcome(response.error_code, ApiKey::RenewDelegationToken, "a token", None, &at)?;
             Ok(response.expiry_timestamp_ms)
-        })
-        .await
+        });
+        let renewed = renewed.await;
+        wipe(Segments(vec![request.hmac]));
+        renewed
     }
 
     /// Lets a token end in `period`; `None`: at once. When it ends now, in milliseconds since the Unix epoch.
@@ -142,16 +145,19 @@ impl Admin {
     /// # Errors
     /// When no broker could be asked; [`Error::Broker`], such as `DELEGATION_TOKEN_NOT_FOUND`.
     pub async fn expire_delegation_token(&self, hmac: &[u8], period: Option<Duration>) -> Result<i64> {
-        let request = &ExpireDelegationTokenRequest {
+        let request = ExpireDelegationTokenRequest {
             hmac: Bytes::copy_from_slice(hmac),
             expiry_time_period_ms: period.map_or(-1, wire_millis),
         };
-        self.once("ExpireDelegationToken", Target::Controller, |node| async move {
-            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+        let asked = &request;
+        let expired = self.once("ExpireDelegationToken", Target::Controller, |node| async move {
+            let (response, at) = self.send(node, None, |_| asked.clone()).await?;
             outcome(response.error_code, ApiKey::ExpireDelegationToken, "a token", None, &at)?;
             Ok(response.expiry_timestamp_ms)
-        })
-        .await
+        });
+        let expired = expired.await;
+        wipe(Segments(vec![request.hmac]));
+        expired
     }
 
     /// The tokens that these own or may renew, as far as we may see them; `None`: of everyone.
