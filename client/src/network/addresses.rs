@@ -1,13 +1,11 @@
 //! The addresses behind a broker's name: each attempt takes the next one (KIP-302).
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// What a name was resolved to, and what is left of it to try.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
     untried: VecDeque<SocketAddr>,
-    /// The version of ApiVersions that an address answered to, where it is not the newest.
-    remembered: HashMap<SocketAddr, i16>,
 }
 
 impl Addresses {
@@ -21,9 +19,8 @@ impl Addresses {
         !self.untried.is_empty()
     }
 
-    /// The name was resolved to `found`. What was remembered of addresses that are no longer among them is forgotten.
+    /// The name was resolved to `found`.
     pub(crate) fn resolved(&mut self, found: Vec<SocketAddr>) {
-        self.remembered.retain(|address, _| found.contains(address));
         self.untried.clear();
         for address in found {
             if !self.untried.contains(&address) {
@@ -32,30 +29,10 @@ impl Addresses {
         }
     }
 
-    /// A connection was ready: the next one asks for the name again, as the broker may have moved since.
-    pub(crate) fn became_ready(&mut self, address: SocketAddr, version: i16, newest: i16) {
-        self.untried.clear();
-        if version < newest {
-            self.remembered.insert(address, version);
-        } else {
-            self.remembered.remove(&address);
-        }
-    }
-
-    /// The version to ask `address` with first.
-    pub(crate) fn remembered(&self, address: SocketAddr) -> Option<i16> {
-        self.remembered.get(&address).copied()
-    }
-
-    /// No connection is left: the broker may be another one, or a newer one, when it is asked next.
-    pub(crate) fn forget_versions(&mut self) {
-        self.remembered.clear();
-    }
-
-    /// The name has to be resolved again.
+    /// The name has to be resolved again: a connection was ready, and the broker may have moved since; or the client begins
+    /// again.
     pub(crate) fn forget(&mut self) {
         self.untried.clear();
-        self.remembered.clear();
     }
 }
 
@@ -82,22 +59,7 @@ mod tests {
         let mut addresses = Addresses::default();
         addresses.resolved(vec![at(1), at(2)]);
         addresses.take();
-        addresses.became_ready(at(1), 5, 5);
+        addresses.forget();
         assert_eq!(addresses.take(), None);
-    }
-
-    #[test]
-    fn an_older_version_is_remembered_until_a_newer_one_works_or_the_address_is_gone() {
-        let mut addresses = Addresses::default();
-        addresses.resolved(vec![at(1)]);
-        addresses.became_ready(at(1), 3, 5);
-        assert_eq!(addresses.remembered(at(1)), Some(3));
-        addresses.resolved(vec![at(1)]);
-        assert_eq!(addresses.remembered(at(1)), Some(3));
-        addresses.resolved(vec![at(2)]);
-        assert_eq!(addresses.remembered(at(1)), None);
-        addresses.became_ready(at(2), 0, 5);
-        addresses.became_ready(at(2), 5, 5);
-        assert_eq!(addresses.remembered(at(2)), None);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +39,7 @@ struct Handle {
 pub(super) struct Shared {
     pub(super) broker: BrokerId,
     pub(super) address: Arc<str>,
+    pub(super) socket: SocketAddr,
     pub(super) versions: ApiVersions,
     pub(super) client_id: String,
     pub(super) request_timeout: Duration,
@@ -96,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) lane: Lane,
     pub(crate) counters: Arc<Counters>,
     pub(crate) address: Arc<str>,
+    /// What the address was resolved to.
+    pub(crate) socket: SocketAddr,
     pub(crate) client_id: String,
     pub(crate) request_timeout: Duration,
     pub(crate) max_idle: Option<Duration>,
@@ -120,6 +124,7 @@ impl Connection {
             span: tracing::debug_span!("connection", %broker, address, ?lane),
             broker,
             address: Arc::clone(&settings.address),
+            socket: settings.socket,
             versions,
             client_id: settings.client_id.clone(),
             request_timeout: settings.request_timeout,
@@ -140,6 +145,11 @@ impl Connection {
 
     pub(crate) fn api_versions(&self) -> &ApiVersions {
         &self.0.shared.versions
+    }
+
+    /// What its broker's name was resolved to.
+    pub(crate) fn socket(&self) -> SocketAddr {
+        self.0.shared.socket
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Connections to brokers.
 pub(crate) mod addresses;
+mod answered_versions;
 #[cfg(feature = "tls")]
 mod any_name;
 pub(crate) mod authenticate;

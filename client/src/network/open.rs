@@ -48,6 +48,7 @@ pub(crate) struct Target<'a> {
 /// An open connection.
 pub(crate) struct Opened {
     pub(crate) stream: Box<dyn Stream>,
+    pub(crate) address: SocketAddr,
     pub(crate) versions: ApiVersions,
     /// The version of ApiVersions that the broker answered to.
     pub(crate) asked_with: i16,
@@ -133,8 +134,9 @@ impl Opener {
                 },
             }
         };
+        let address = target.address;
         let Some(login) = &self.login else {
-            return Ok(Opened { stream, versions, asked_with, throttle, session_lifetime: None });
+            return Ok(Opened { stream, address, versions, asked_with, throttle, session_lifetime: None });
         };
         *phase = "authenticating";
         let session_lifetime = self.authenticate(&mut stream, login, &target, &versions).await?;
@@ -142,7 +144,7 @@ impl Opener {
         let ask = AskVersions::new(Some(asked_with), target.client_id.to_owned(), target.identity.clone());
         match ask_versions(&mut stream, ask, target.host).await? {
             Asked::Ready(versions, asked_with, throttle) => {
-                Ok(Opened { stream, versions, asked_with, throttle, session_lifetime })
+                Ok(Opened { stream, address, versions, asked_with, throttle, session_lifetime })
             }
             Asked::Closed(_) => Err(NotOpened::Connect("it hung up right after the authentication".to_owned())),
         }

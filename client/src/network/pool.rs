@@ -13,6 +13,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Request};
 
 use super::Lane;
 use super::addresses::Addresses;
+use super::answered_versions::AnsweredVersions;
 use super::connection::{Connection, Settings};
 use super::handshake::Identity;
 use super::least_loaded::Standing;
@@ -45,6 +46,7 @@ struct State {
     names: ClientNames,
     slots: BTreeMap<(BrokerId, Lane), Slot>,
     peers: BTreeMap<BrokerId, Peer>,
+    versions: AnsweredVersions,
     cluster_id: Option<String>,
     /// They outlive the brokers that they are about.
     counters: BTreeMap<BrokerId, Arc<Counters>>,
@@ -76,6 +78,13 @@ struct Whom<'a> {
 }
 
 impl State {
+    /// A name was resolved to these addresses. Where no connection is left, the broker may be a newer one.
+    fn forget_versions(&mut self, found: &[SocketAddr]) {
+        let open = self.slots.values().filter_map(|slot| slot.connection.as_ref()).filter(|c| !c.is_closed());
+        let open: Vec<_> = open.map(Connection::socket).collect();
+        found.iter().filter(|address| !open.contains(address)).for_each(|address| self.versions.resolved(*address));
+    }
+
     fn standing(&self, broker: BrokerId, now: Instant) -> Standing {
         let general = self.slots.get(&(broker, Lane::General));
         if let Some(open) = general.and_then(|slot| slot.connection.as_ref()).filter(|c| !c.is_closed()) {
@@ -136,6 +145,7 @@ impl Pool {
             names: ClientNames::new(&config.client_id, number),
             slots: BTreeMap::new(),
             peers: BTreeMap::new(),
+            versions: AnsweredVersions::default(),
             cluster_id: None,
             counters: BTreeMap::new(),
             closed: false,
@@ -385,29 +395,28 @@ impl Pool {
             }
             _ => host.to_owned(),
         };
+        let remembered = self.lock().versions.first(address);
         let target = Target {
             host: &host,
             client_id,
             address,
-            remembered: self.with_addresses(broker, |a| a.remembered(address)),
+            remembered,
             identity: self.identity(broker),
         };
         let opened = self.opener.open(target, phase).await?;
         let (newest, version) = (ApiVersionsRequest::MAX_VERSION, opened.asked_with);
-        if version < newest && self.with_addresses(broker, |a| a.remembered(address)) != Some(version) {
+        let is_news = self.lock().versions.answered(address, version, newest);
+        if is_news {
             tracing::info!(%broker, %address, version, newest, "the broker speaks an older version of ApiVersions");
         }
-        self.with_addresses(broker, |a| a.became_ready(address, version, newest));
+        self.with_addresses(broker, Addresses::forget);
         Ok((opened, host))
     }
 
     async fn resolve(&self, broker: BrokerId, host: &str, port: u16) -> Result<SocketAddr, NotOpened> {
         let found = self.opener.resolve(host, port).await.map_err(NotOpened::Connect)?;
-        let connected = self.is_connected(broker);
+        self.lock().forget_versions(&found);
         let first = self.with_addresses(broker, |addresses| {
-            if !connected {
-                addresses.forget_versions();
-            }
             addresses.resolved(found);
             addresses.take()
         });
@@ -428,6 +437,7 @@ impl Pool {
             counters: self.counters(broker),
             authenticated: login.is_some(),
             address,
+            socket: opened.address,
             client_id,
             request_timeout: self.config.request_timeout,
             max_idle: self.config.connections_max_idle,
@@ -457,12 +467,6 @@ impl Pool {
             }
             NotOpened::WrongBroker => Error::broker(ErrorCode::RebootstrapRequired, ApiKey::ApiVersions, broker),
         }
-    }
-
-    fn is_connected(&self, broker: BrokerId) -> bool {
-        let state = self.lock();
-        let mut slots = state.slots.iter().filter(|((id, _), _)| *id == broker);
-        slots.any(|(_, slot)| slot.connection.as_ref().is_some_and(|c| !c.is_closed()))
     }
 
     fn identity(&self, broker: BrokerId) -> Option<Identity> {

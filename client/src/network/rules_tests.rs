@@ -78,6 +78,22 @@ async fn unknown_api_versions_version_falls_back_on_close_and_is_remembered() {
 }
 
 #[tokio::test]
+async fn an_older_version_of_an_address_is_known_whatever_the_broker_is_called() {
+    let mut bench = Bench::new(|_| {});
+    bench.pool.set_addresses([(BrokerId(4), "broker4", 9092)].into_iter());
+    let opening = bench.open(BROKER, Lane::General);
+    for _ in 0..2 {
+        bench.peer().await.expect(ApiKey::ApiVersions).await;
+    }
+    let mut peer = bench.peer().await;
+    assert_eq!(peer.versions().await.0, 3);
+    let _bootstrap = opening.await.unwrap().unwrap();
+    let opening = bench.open(BrokerId(4), Lane::General);
+    assert_eq!(bench.peer().await.versions().await.0, 3, "it is the same address");
+    opening.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_broker_that_refuses_version_0_too_is_given_up() {
     let mut bench = Bench::new(|_| {});
     let opening = bench.open(BROKER, Lane::General);
