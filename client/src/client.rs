@@ -206,10 +206,10 @@ impl Client {
         let started = clock::now();
         let mut asked = false;
         loop {
-            let known = changes.borrow_and_update().topic(name).cloned();
-            let error = match known {
-                Some(topic) if topic.error.is_none() => return Ok(topic),
-                Some(topic) => topic.error.map(|code| Error::broker(code, ApiKey::Metadata, format!("topic {name}"))),
+            let cluster = Arc::clone(&changes.borrow_and_update());
+            let error = match cluster.topic(name) {
+                Some(topic) if topic.error.is_none() => return Ok(topic.clone()),
+                Some(topic) => topic.error.map(|code| cluster.refusal(code, format!("topic {name}"))),
                 None => lock(&self.inner().last_error).clone(),
             };
             if let Some(error) = error.as_ref().filter(|e| asked && e.remedy() == Remedy::GiveUp) {

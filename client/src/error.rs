@@ -95,12 +95,14 @@ pub enum Error {
         broker: String,
     },
     /// The connection went away before the answer came.
-    #[error("the connection to {broker} was lost {} {api} was answered: {reason}; the next request opens a new one: if this repeats, look at the broker's log and at the network", if *written { "after it was sent and before" } else { "before it was sent, so" })]
+    #[error("the connection to {broker} was lost {} {api} v{version} was answered: {reason}; the next request opens a new one: if this repeats, look at the broker's log and at the network", if *written { "after it was sent and before" } else { "before it was sent, so" })]
     Disconnected {
         /// The broker.
         broker: String,
         /// The request.
         api: ApiKey,
+        /// In this version.
+        version: i16,
         /// Whether it may have reached the broker.
         written: bool,
         /// Why the connection went away.
@@ -153,25 +155,31 @@ pub enum Error {
     },
     /// A batch that a broker sent cannot be read. The position stays in front of it.
     #[error(
-        "the batch at offset {offset} of {topic_partition} cannot be read: {reason}; seek past it to go on without it"
+        "the batch at offset {offset} of {topic_partition}{} cannot be read: {reason}; seek past it to go on without it",
+        broker.as_ref().map(|b| format!(", which {b} sent,")).unwrap_or_default()
     )]
     CorruptRecords {
         /// The partition.
         topic_partition: TopicPartition,
         /// The first offset of the batch.
         offset: i64,
+        /// Who sent it: number and address, where it is known.
+        broker: Option<String>,
         /// What is wrong with it.
         reason: String,
     },
     /// A position is not in the log, and there is no policy for that.
     #[error(
-        "offset {offset} of {topic_partition} is out of range, and auto.offset.reset is none: seek, or set a policy"
+        "offset {offset} of {topic_partition} is out of range{}, and auto.offset.reset is none: seek, or set a policy",
+        broker.as_ref().map(|b| format!(" at {b}")).unwrap_or_default()
     )]
     OffsetOutOfRange {
         /// The partition.
         topic_partition: TopicPartition,
         /// The position.
         offset: i64,
+        /// Who says so: number and address, where it is known.
+        broker: Option<String>,
     },
     /// What was asked is closed.
     #[error("{what} is closed: to go on, make a new one")]
@@ -430,8 +438,10 @@ mod tests {
         assert!(unsupported(Some(range(18, 20))).ends_with("offers 18-20; upgrade Ottla"));
         let malformed = Error::Malformed { broker: broker(), api, version: 4, reason: "short".to_owned() };
         assert!(malformed.to_string().ends_with("short; please report it with the broker's version"), "{malformed}");
-        let lost = Error::Disconnected { broker: broker(), api, written: false, reason: "reset".to_owned() };
+        let lost =
+            Error::Disconnected { broker: broker(), api, version: 3, written: false, reason: "reset".to_owned() };
         assert!(lost.to_string().ends_with("if this repeats, look at the broker's log and at the network"), "{lost}");
+        assert!(lost.to_string().contains("was lost before it was sent, so Fetch v3 was answered: reset"), "{lost}");
         let closed = Error::Closed { what: "the client".to_owned() };
         assert_eq!(closed.to_string(), "the client is closed: to go on, make a new one");
     }

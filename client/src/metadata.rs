@@ -2,12 +2,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use ottla_protocol::ErrorCode;
 use ottla_protocol::messages::MetadataResponse;
 use ottla_protocol::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
+use ottla_protocol::{ApiKey, ErrorCode};
 use uuid::Uuid;
 
-use crate::error::{Remedy, remedy_of};
+use crate::error::{Error, Place, Remedy, remedy_of};
 use crate::types::BrokerId;
 
 /// The first version of Metadata whose leader epochs can be trusted (KAFKA-9212).
@@ -24,6 +24,8 @@ pub struct ClusterSnapshot {
     names: HashMap<Uuid, Arc<str>>,
     /// Topics whose last answer was older than what is known of them.
     outdated: HashSet<Arc<str>>,
+    /// Who gave the last answer, and in which version.
+    told_by: Option<Place>,
 }
 
 /// A broker and where it listens.
@@ -138,6 +140,15 @@ impl ClusterSnapshot {
             && self.topics == other.topics
     }
 
+    /// What is wrong with something, as the last answer said it.
+    pub(crate) fn refusal(&self, code: ErrorCode, subject: impl ToString) -> Error {
+        let error = Error::broker(code, ApiKey::Metadata, subject);
+        match &self.told_by {
+            Some(at) => error.at(at),
+            None => error,
+        }
+    }
+
     /// The topic of an id.
     #[must_use]
     pub fn topic_by_id(&self, id: Uuid) -> Option<&Topic> {
@@ -204,11 +215,23 @@ pub(crate) struct LeaderHint {
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
     current: Arc<ClusterSnapshot>,
+    told_by: Option<Place>,
 }
 
 impl Metadata {
     pub(crate) fn current(&self) -> Arc<ClusterSnapshot> {
         Arc::clone(&self.current)
+    }
+
+    /// Takes over what the broker at `at` answered, as [`Self::update`] does.
+    pub(crate) fn update_from(
+        &mut self,
+        at: &Place,
+        asked: Asked,
+        answer: MetadataResponse,
+    ) -> Option<Arc<ClusterSnapshot>> {
+        self.told_by = Some(at.clone());
+        self.update(at.version, asked, answer)
     }
 
     /// Takes an answer over. `None`: it names no broker and says nothing; ask again.
@@ -222,6 +245,7 @@ impl Metadata {
             return None;
         }
         let mut next = ClusterSnapshot { generation: self.current.generation + 1, ..(*self.current).clone() };
+        next.told_by.clone_from(&self.told_by);
         next.cluster_id = answer.cluster_id.or(next.cluster_id);
         next.controller = Some(BrokerId(answer.controller_id)).filter(|id| id.0 >= 0);
         next.brokers = answer

@@ -191,6 +191,7 @@ async fn a_truncated_log_is_read_on_from_where_it_parts() {
     assert_eq!(read(&reset, 7).await[&0], expected(5..12));
     let error = strict.poll(POLL).await.unwrap_err();
     assert!(matches!(&error, Error::OffsetOutOfRange { offset: 10, .. }), "{error}");
+    assert!(error.to_string().contains(&format!("({})", broker.bootstrap())), "{error}");
 }
 
 /// A batch that cannot be read is told, is never passed over, and holds up nobody else.
@@ -212,6 +213,11 @@ async fn a_corrupt_batch_is_told_until_it_is_sought_past() {
             Ok(records) => add(&records, &mut all),
             Err(error) => {
                 assert!(matches!(&error, Error::CorruptRecords { offset: 3, .. }), "{error}");
+                let text = error.to_string();
+                assert!(
+                    text.contains("offset 3 of t-0, which broker ") && text.contains(&broker.bootstrap()),
+                    "{text}"
+                );
                 assert_eq!(consumer.position(&tp(0)), Some(3));
                 errors += 1;
             }

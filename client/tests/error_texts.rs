@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ottla_client::{
-    Certainty, Client, ClientConfig, Consumer, ConsumerConfig, Error, Producer, ProducerConfig, ProducerRecord,
-    StartOffset, TopicPartition, TransactionalProducer,
+    Admin, Certainty, Client, ClientConfig, Consumer, ConsumerConfig, Error, IsolationLevel, OffsetSpec, Producer,
+    ProducerConfig, ProducerRecord, StartOffset, TopicPartition, TransactionalProducer,
 };
 use ottla_testkit::{ApiKey, Broker, ErrorCode as Code};
 
@@ -61,6 +61,59 @@ async fn a_refused_fetch() {
     let node = client.cluster().brokers().next().unwrap().id;
     let wanted = format!("Fetch vN of orders-0 at broker {node} (HOST:PORT): TOPIC_AUTHORIZATION_FAILED (29): ");
     assert!(text.starts_with(&wanted) && text.contains("ACL"), "{text}");
+}
+
+#[tokio::test]
+async fn an_offset_that_is_not_there() {
+    let (broker, client) = cluster().await;
+    let mut config = ConsumerConfig::default();
+    config.auto_offset_reset = ottla_client::AutoOffsetReset::None;
+    let consumer = Consumer::new(&client, config).unwrap();
+    consumer.assign([(TopicPartition::new("orders", 0), StartOffset::At(5, None))]);
+    let error = consumer.poll(Duration::from_secs(20)).await.unwrap_err();
+    let node = client.cluster().brokers().next().unwrap().id;
+    assert_eq!(
+        plain(&error, &broker),
+        format!(
+            "offset 5 of orders-0 is out of range at broker {node} (HOST:PORT), and auto.offset.reset is none: seek, or set a \
+             policy"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_says_what_was_asked_in_which_version() {
+    let (broker, client) = cluster().await;
+    broker.on(ApiKey::ListOffsets).hang_up().always();
+    let mut config = client.config().clone();
+    config.default_api_timeout = Duration::from_millis(500);
+    let client = Client::connect(config).await.unwrap();
+    let partition = TopicPartition::new("orders", 0);
+    let specs = [(partition.clone(), OffsetSpec::Latest)].into();
+    let mut listed = Admin::new(&client).list_offsets(&specs, IsolationLevel::ReadUncommitted).await;
+    let text = plain(&listed.remove(&partition).unwrap().unwrap_err(), &broker);
+    let node = client.cluster().brokers().next().unwrap().id;
+    let lost = format!(
+        "the connection to broker {node} at HOST:PORT was lost after it was sent and before ListOffsets vN was answered: the \
+         broker closed it"
+    );
+    assert!(text.contains(&lost), "{text}");
+}
+
+#[tokio::test]
+async fn a_topic_that_may_not_be_read() {
+    let (broker, client) = cluster().await;
+    broker.on(ApiKey::Metadata).topic("orders").fail(Code::TopicAuthorizationFailed).always();
+    let error = client.topic("orders", std::time::Instant::now() + Duration::from_secs(20)).await.unwrap_err();
+    let text = plain(&error, &broker);
+    let is_placed = |text: &str| {
+        text.starts_with("Metadata vN of topic orders at broker ") && text.contains(" (HOST:PORT): TOPIC_AUTHORIZATION")
+    };
+    assert!(is_placed(&text), "{text}");
+    let consumer = Consumer::new(&client, ConsumerConfig::default()).unwrap();
+    consumer.assign([(TopicPartition::new("orders", 0), StartOffset::Earliest)]);
+    let text = plain(&consumer.poll(Duration::from_secs(20)).await.unwrap_err(), &broker);
+    assert!(is_placed(&text), "{text}");
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ impl Admin {
             return Ok(leader);
         }
         let topic = self.client.topic(&topic_partition.topic, deadline).await?;
-        let missing = |code| Error::broker(code, ApiKey::Metadata, topic_partition);
+        let missing = |code| self.client.cluster().refusal(code, topic_partition);
         let partition =
             topic.partition(topic_partition.partition).ok_or_else(|| missing(ErrorCode::UnknownTopicOrPartition))?;
         partition.leader.ok_or_else(|| missing(ErrorCode::LeaderNotAvailable))

@@ -73,12 +73,14 @@ impl Admin {
         let client = &self.client;
         let topic = client.topic(&partition.topic, client.api_deadline()).await?;
         let leader = topic.partition(partition.partition).and_then(|p| p.leader);
-        let leader = leader.ok_or_else(|| Error::broker(ErrorCode::LeaderNotAvailable, ApiKey::Fetch, partition))?;
+        let leader = leader.ok_or_else(|| client.cluster().refusal(ErrorCode::LeaderNotAvailable, partition))?;
         // The fetch waits at the broker when it is at the end: not in front of other requests.
         let connection = client.connection(leader, Lane::General).await?;
         let version = connection.choose::<FetchRequest>(Some(12))?;
         let response = connection.send(&request(partition, from), version)?.await?;
-        let refused = |code| Error::broker(code, ApiKey::Fetch, partition).at(&connection.place(version));
+        let at = connection.place(version);
+        let refused = |code| Error::broker(code, ApiKey::Fetch, partition).at(&at);
+        let broker = || Some(at.name());
         let answered = response.responses.into_iter().flat_map(|t| t.partitions).next();
         let Some(answered) = answered else {
             return Err(refused(ErrorCode::from(response.error_code)));
@@ -86,14 +88,19 @@ impl Admin {
         match ErrorCode::from(answered.error_code) {
             ErrorCode::None => {}
             ErrorCode::OffsetOutOfRange => {
-                return Err(Error::OffsetOutOfRange { topic_partition: partition.clone(), offset: from });
+                let topic_partition = partition.clone();
+                return Err(Error::OffsetOutOfRange { topic_partition, offset: from, broker: broker() });
             }
             code => return Err(refused(code)),
         }
         let mut records = answered.records.map(|r| r.into_bytes()).unwrap_or_default();
         let mut next = from;
-        let corrupt =
-            |offset, reason: String| Error::CorruptRecords { topic_partition: partition.clone(), offset, reason };
+        let corrupt = |offset, reason: String| Error::CorruptRecords {
+            topic_partition: partition.clone(),
+            offset,
+            broker: broker(),
+            reason,
+        };
         while let Some(batch) = RecordBatch::split_from(&mut records).map_err(|e| corrupt(next, e.to_string()))? {
             if let Some(marker) = marker(&batch, from, producer_id).map_err(|e| corrupt(batch.base_offset(), e))? {
                 return Ok(Step::Found(marker));

@@ -205,7 +205,7 @@ impl Inner {
         }
         let mut metadata = lock(&self.metadata);
         let before = metadata.current();
-        match metadata.update(at.version, asked, response) {
+        match metadata.update_from(at, asked, response) {
             Some(snapshot) => {
                 let news = !before.is_equivalent(&snapshot);
                 self.publish(snapshot);

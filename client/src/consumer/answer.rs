@@ -21,7 +21,7 @@ pub(crate) struct Answer {
     topic_id: Uuid,
     broker: BrokerId,
     outcome: Outcome,
-    /// Who refused, and in which version.
+    /// Who answered, and in which version; what was fetched has it with it.
     at: Option<Place>,
 }
 
@@ -56,8 +56,9 @@ impl Answer {
 
     /// With who answered, for the texts of errors.
     pub(crate) fn from(mut self, at: &Place) -> Self {
-        if matches!(self.outcome, Outcome::Refused(_)) {
-            self.at = Some(at.clone());
+        match &mut self.outcome {
+            Outcome::Fetched(fetched) => fetched.at = Some(at.clone()),
+            _ => self.at = Some(at.clone()),
         }
         self
     }
@@ -65,6 +66,7 @@ impl Answer {
     /// Takes it in. Whether metadata may be out of date.
     pub(crate) fn apply(self, state: &mut SubscriptionState, moment: Moment) -> bool {
         let Fetchable { topic_partition, stamp, from } = &self.fetch;
+        let broker = || self.at.as_ref().map(Place::name);
         match self.outcome {
             Outcome::Fetched(fetched) => {
                 state.read_from(topic_partition, *stamp, self.topic_id);
@@ -75,13 +77,18 @@ impl Answer {
                               largest batch"
                     .to_owned();
                 let (topic_partition, offset) = (topic_partition.clone(), from.offset);
-                let error = Error::CorruptRecords { topic_partition: topic_partition.clone(), offset, reason };
+                let error = Error::CorruptRecords {
+                    topic_partition: topic_partition.clone(),
+                    offset,
+                    broker: broker(),
+                    reason,
+                };
                 state.report(moment.now, &topic_partition, *stamp, error);
             }
             Outcome::Prefer(replica) => {
                 state.prefer(topic_partition, *stamp, replica, moment.now + moment.preference_age);
             }
-            Outcome::Diverged(end) => state.diverged(topic_partition, *stamp, end),
+            Outcome::Diverged(end) => state.diverged(topic_partition, *stamp, end, broker()),
             Outcome::Refused(code) => {
                 let remedy = fetch_remedy(code);
                 // A follower may lag behind its leader: only the leader knows what is out of range.
@@ -91,7 +98,9 @@ impl Answer {
                     FetchRemedy::Wait | FetchRemedy::RefreshMetadata => {
                         state.back_off(moment.now, topic_partition, *stamp);
                     }
-                    FetchRemedy::Reset => state.out_of_range(topic_partition, *stamp, from.offset, moment.wall_ms),
+                    FetchRemedy::Reset => {
+                        state.out_of_range(topic_partition, *stamp, from.offset, moment.wall_ms, broker());
+                    }
                     FetchRemedy::Report => {
                         let error = Error::broker(code, ApiKey::Fetch, topic_partition);
                         let error = match &self.at {

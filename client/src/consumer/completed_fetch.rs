@@ -6,6 +6,7 @@ use ottla_protocol::record::{DecodedBatch, RecordBatch, RecordError, RecordPosit
 use super::aborted::AbortedTransactions;
 use super::message_sets;
 use super::record::BatchRecords;
+use crate::error::Place;
 use crate::types::{IsolationLevel, TopicPartition};
 
 /// Where to read on.
@@ -23,6 +24,8 @@ pub(crate) struct CompletedFetch {
     pub(crate) topic_partition: TopicPartition,
     /// The partition's stamp when it was asked for.
     pub(crate) stamp: u64,
+    /// Who sent it.
+    pub(crate) at: Option<Place>,
     pub(crate) high_watermark: i64,
     pub(crate) last_stable_offset: Option<i64>,
     pub(crate) log_start_offset: Option<i64>,
@@ -101,6 +104,7 @@ impl CompletedFetch {
         Self {
             topic_partition,
             stamp,
+            at: None,
             high_watermark: -1,
             last_stable_offset: None,
             log_start_offset: None,

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::completed_fetch::ReadOptions;
 use self::fetcher::Fetcher;
 use self::metrics::ConsumerMeters;
+use self::record::corrupt;
 use self::subscription::SubscriptionState;
 use crate::client::Client;
 use crate::clock;
@@ -289,6 +290,7 @@ impl Consumer {
             let taken = fetch.take(position, most, options.max_bytes - bytes, &options);
             let topic_partition = fetch.topic_partition.clone();
             let (high_watermark, last_stable_offset) = (fetch.high_watermark, fetch.last_stable_offset);
+            let at = fetch.at.clone();
             let mut state = self.shared.lock();
             match taken {
                 Ok(taken) => {
@@ -306,11 +308,11 @@ impl Consumer {
                         leader_epoch: taken.next.epoch,
                         high_watermark,
                         last_stable_offset,
+                        at,
                     });
                 }
                 Err(fault) => {
-                    let (offset, reason) = (fault.offset, fault.error.to_string());
-                    let error = Error::CorruptRecords { topic_partition: topic_partition.clone(), offset, reason };
+                    let error = corrupt(&topic_partition, fault.offset, at.as_ref(), fault.error.to_string());
                     state.corrupt(clock::now(), &topic_partition, fetch.stamp, error);
                     freed = true;
                     break;

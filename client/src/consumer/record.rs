@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use ottla_protocol::record::{DecodedBatch, Record, RecordIter, RecordPosition};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::types::TopicPartition;
 
 /// The records of one poll, by partition.
@@ -85,6 +85,8 @@ pub struct PartitionRecords {
     pub(crate) leader_epoch: Option<i32>,
     pub(crate) high_watermark: i64,
     pub(crate) last_stable_offset: Option<i64>,
+    /// Who sent them, if they are of one broker.
+    pub(crate) at: Option<Place>,
 }
 
 /// Records of one batch that belong to one poll.
@@ -164,6 +166,7 @@ impl PartitionRecords {
         self.leader_epoch = later.leader_epoch;
         self.high_watermark = later.high_watermark;
         self.last_stable_offset = later.last_stable_offset;
+        self.at = self.at.take().filter(|at| later.at.as_ref() == Some(at));
     }
 }
 
@@ -200,7 +203,8 @@ impl<'a> Iterator for RecordsOf<'a> {
                     Some(Err(error)) => {
                         self.left = 0;
                         let reason = error.to_string();
-                        return Some(Err(corrupt(&self.partition.topic_partition, *base_offset, reason)));
+                        let PartitionRecords { topic_partition, at, .. } = self.partition;
+                        return Some(Err(corrupt(topic_partition, *base_offset, at.as_ref(), reason)));
                     }
                     None => self.left = 0,
                 }
@@ -214,6 +218,6 @@ impl<'a> Iterator for RecordsOf<'a> {
 }
 
 #[cold]
-fn corrupt(topic_partition: &TopicPartition, offset: i64, reason: String) -> Error {
-    Error::CorruptRecords { topic_partition: topic_partition.clone(), offset, reason }
+pub(super) fn corrupt(topic_partition: &TopicPartition, offset: i64, at: Option<&Place>, reason: String) -> Error {
+    Error::CorruptRecords { topic_partition: topic_partition.clone(), offset, broker: at.map(Place::name), reason }
 }

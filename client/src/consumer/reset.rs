@@ -1,7 +1,7 @@
 //! Positions that are looked up, lost, cut off or damaged.
 use std::time::{Duration, Instant};
 
-use ottla_protocol::{ApiKey, ErrorCode};
+use ottla_protocol::ErrorCode;
 
 use super::completed_fetch::FetchPosition;
 use super::config::AutoOffsetReset;
@@ -39,17 +39,24 @@ impl SubscriptionState {
 
     /// The leader does not have the position: goes where the policy says (`client.md` §7.6). Ignored for a position that
     /// is not the current one any more.
-    pub(crate) fn out_of_range(&mut self, partition: &TopicPartition, stamp: u64, offset: i64, now_ms: i64) {
+    pub(crate) fn out_of_range(
+        &mut self,
+        partition: &TopicPartition,
+        stamp: u64,
+        offset: i64,
+        now_ms: i64,
+        broker: Option<String>,
+    ) {
         let Some(assigned) = self.partitions.get(partition).filter(|a| a.stamp == stamp) else { return };
         let is_current = matches!(assigned.place, Place::Known { fetch_at, .. } if fetch_at.offset == offset);
         // What is buffered in front of it is still good: it comes first.
         if is_current && assigned.buffered == 0 {
             tracing::warn!(%partition, offset, reset = ?self.reset, "the position is not in the log");
-            self.lose(partition, offset, now_ms);
+            self.lose(partition, offset, now_ms, broker);
         }
     }
 
-    fn lose(&mut self, partition: &TopicPartition, offset: i64, now_ms: i64) {
+    fn lose(&mut self, partition: &TopicPartition, offset: i64, now_ms: i64, broker: Option<String>) {
         let place = match self.reset {
             AutoOffsetReset::Earliest => Place::Wanted(OffsetSpec::Earliest),
             AutoOffsetReset::Latest => Place::Wanted(OffsetSpec::Latest),
@@ -58,7 +65,7 @@ impl SubscriptionState {
                 Place::Wanted(OffsetSpec::Timestamp(now_ms.saturating_sub(age)))
             }
             AutoOffsetReset::None => {
-                self.tell(Error::OffsetOutOfRange { topic_partition: partition.clone(), offset });
+                self.tell(Error::OffsetOutOfRange { topic_partition: partition.clone(), offset, broker });
                 Place::Lost
             }
         };
@@ -76,7 +83,13 @@ impl SubscriptionState {
     }
 
     /// The log was cut below the position (KIP-595): goes back to where it was cut, or says so.
-    pub(crate) fn diverged(&mut self, partition: &TopicPartition, stamp: u64, end: FetchPosition) {
+    pub(crate) fn diverged(
+        &mut self,
+        partition: &TopicPartition,
+        stamp: u64,
+        end: FetchPosition,
+        broker: Option<String>,
+    ) {
         let Some(assigned) = self.partitions.get(partition).filter(|a| a.stamp == stamp) else { return };
         let Place::Known { position, .. } = assigned.place else { return };
         if end.offset >= position.offset {
@@ -90,7 +103,8 @@ impl SubscriptionState {
             self.move_to(partition, known(end));
         } else {
             self.move_to(partition, Place::Lost);
-            self.tell(Error::OffsetOutOfRange { topic_partition: partition.clone(), offset: position.offset });
+            let (topic_partition, offset) = (partition.clone(), position.offset);
+            self.tell(Error::OffsetOutOfRange { topic_partition, offset, broker });
         }
     }
 
@@ -112,7 +126,7 @@ impl SubscriptionState {
             if let Some(gone_for) = gone_for.filter(|_| assigned.is_given_up && !was_given_up)
                 && told.replace(&partition.topic) != Some(&partition.topic)
             {
-                deleted.push(topic_deleted(&partition.topic, gone_for));
+                deleted.push(topic_deleted(cluster, &partition.topic, gone_for));
             }
             let Some(topic) = cluster.topic(&partition.topic) else { continue };
             if assigned.topic_id.is_some() && topic.id.is_some() && assigned.topic_id != topic.id {
@@ -120,7 +134,7 @@ impl SubscriptionState {
                 recreated.push(partition.clone());
             }
             if let Some(code) = topic.error.filter(|code| remedy_of(*code) == Remedy::GiveUp) {
-                let error = Error::broker(code, ApiKey::Metadata, format!("topic {}", topic.name));
+                let error = cluster.refusal(code, format!("topic {}", topic.name));
                 refused.push((partition.clone(), assigned.stamp, error));
             }
         }
@@ -128,7 +142,7 @@ impl SubscriptionState {
         for partition in recreated {
             tracing::warn!(%partition, reset = ?self.reset, "the topic was deleted and created again");
             if let Some(position) = self.position(&partition) {
-                self.lose(&partition, position.offset, now_ms);
+                self.lose(&partition, position.offset, now_ms, None);
             }
         }
         for (partition, stamp, error) in refused {
@@ -147,10 +161,10 @@ fn is_gone(topic: Option<&Topic>, read: Option<Uuid>) -> bool {
     }
 }
 
-fn topic_deleted(topic: &str, gone_for: Duration) -> Error {
+fn topic_deleted(cluster: &ClusterSnapshot, topic: &str, gone_for: Duration) -> Error {
     let subject = format!(
         "topic {topic}, which was there and has been gone for {gone_for:.1?} (nothing is fetched of it until it is there \
          again, and what was not fetched is lost)"
     );
-    Error::broker(ErrorCode::UnknownTopicOrPartition, ApiKey::Metadata, subject)
+    cluster.refusal(ErrorCode::UnknownTopicOrPartition, subject)
 }

@@ -139,9 +139,9 @@ fn a_position_that_is_out_of_range_goes_where_the_policy_says() {
         let (mut state, now) = (state(policy), start());
         state.add(tp(), StartOffset::At(5, None));
         let asked = fetchable(&state, now).remove(0);
-        state.out_of_range(&tp(), asked.stamp, 4, 1000);
+        state.out_of_range(&tp(), asked.stamp, 4, 1000, None);
         assert!(state.position(&tp()).is_some(), "another position's answer");
-        state.out_of_range(&tp(), asked.stamp, 5, 1000);
+        state.out_of_range(&tp(), asked.stamp, 5, 1000, None);
         assert_eq!(state.position(&tp()), None);
         let lookups = state.fetchable(now, |_, _| Some(LEADER)).lookups;
         assert_eq!(lookups.first().map(|(_, _, spec)| *spec), spec, "{policy:?}");
@@ -321,7 +321,8 @@ fn a_corrupt_batch_is_fetched_again_from_the_position() {
     }
     assert_eq!(taken(&mut state, 1), Some(1));
     let (fetch, _) = state.pop().unwrap();
-    let error = || Error::CorruptRecords { topic_partition: tp(), offset: 1, reason: "a test".to_owned() };
+    let error =
+        || Error::CorruptRecords { topic_partition: tp(), offset: 1, broker: None, reason: "a test".to_owned() };
     state.corrupt(now, &tp(), fetch.stamp, error());
     assert!(state.take_error().is_some());
     assert!(state.pop().is_none() && fetchable(&state, now).is_empty(), "nothing behind it is read");

@@ -209,7 +209,7 @@ impl Connection {
     pub(crate) fn send_oneway<R: Request>(&self, request: &R, version: i16) -> Result<Written> {
         let (sender, receiver) = oneshot::channel();
         self.queue(request, version, self.0.shared.request_timeout, Asker::Written(sender))?;
-        Ok(Written { receiver, api: R::API_KEY, address: Arc::clone(&self.0.shared.address) })
+        Ok(Written { receiver, api: (R::API_KEY, version), address: Arc::clone(&self.0.shared.address) })
     }
 
     fn queue<R: Request>(&self, request: &R, version: i16, timeout: Duration, asker: Asker) -> Result<()> {
@@ -222,7 +222,7 @@ impl Connection {
         let frame = Frame::new(R::API_KEY, segments);
         let mut state = shared.lock();
         if let Some(reason) = &state.closed {
-            return Err(shared.disconnected(R::API_KEY, false, reason));
+            return Err(shared.disconnected((R::API_KEY, version), false, reason));
         }
         let api = R::API_KEY;
         state.unanswered.push_back(Unanswered { correlation_id, api, since: clock::now() });
@@ -281,10 +281,11 @@ impl Shared {
         state.muted_until = state.muted_until.max(Some(until));
     }
 
-    pub(super) fn disconnected(&self, api: ApiKey, written: bool, reason: &str) -> Error {
+    pub(super) fn disconnected(&self, (api, version): (ApiKey, i16), written: bool, reason: &str) -> Error {
         Error::Disconnected {
             broker: format!("broker {} at {}", self.broker, self.address),
             api,
+            version,
             written,
             reason: reason.to_owned(),
         }
@@ -307,16 +308,17 @@ impl<R: Request> Future for Reply<R> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let received = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
         let address = &self.shared.address;
-        let response = received.unwrap_or_else(|_| Err(gone(R::API_KEY, address))).and_then(|mut frame| {
-            ResponseHeader::decode(R::API_KEY, self.version, &mut frame)
-                .and_then(|_| R::decode_response(self.version, frame))
-                .map_err(|error| Error::Malformed {
-                    broker: format!("the broker at {address}"),
-                    api: R::API_KEY,
-                    version: self.version,
-                    reason: error.to_string(),
-                })
-        });
+        let response =
+            received.unwrap_or_else(|_| Err(gone((R::API_KEY, self.version), address))).and_then(|mut frame| {
+                ResponseHeader::decode(R::API_KEY, self.version, &mut frame)
+                    .and_then(|_| R::decode_response(self.version, frame))
+                    .map_err(|error| Error::Malformed {
+                        broker: format!("the broker at {address}"),
+                        api: R::API_KEY,
+                        version: self.version,
+                        reason: error.to_string(),
+                    })
+            });
         if let Err(error @ Error::Malformed { .. }) = &response {
             // Whoever misreads one answer may misread the next.
             self.shared.close(&error.to_string());
@@ -333,7 +335,7 @@ impl<R: Request> Future for Reply<R> {
 #[must_use = "a request that could not be written has to be looked at"]
 pub(crate) struct Written {
     receiver: oneshot::Receiver<Result<()>>,
-    api: ApiKey,
+    api: (ApiKey, i16),
     address: Arc<str>,
 }
 
@@ -347,9 +349,9 @@ impl Future for Written {
 }
 
 /// The task is gone, which happens when the runtime shuts down.
-fn gone(api: ApiKey, address: &str) -> Error {
+fn gone((api, version): (ApiKey, i16), address: &str) -> Error {
     let reason = "the runtime that ran it has stopped".to_owned();
-    Error::Disconnected { broker: format!("the broker at {address}"), api, written: true, reason }
+    Error::Disconnected { broker: format!("the broker at {address}"), api, version, written: true, reason }
 }
 
 impl Asker {

@@ -65,8 +65,8 @@ pub(crate) enum NotOpened {
     /// There is no version of ApiVersions that both know.
     TooOld(String),
     Authentication(String),
-    /// It is not the broker, or not of the cluster, that it should be.
-    WrongBroker,
+    /// It is not the broker, or not of the cluster, that it should be: said in this version of ApiVersions.
+    WrongBroker(i16),
 }
 
 impl Opener {
@@ -214,7 +214,7 @@ async fn ask_versions(stream: &mut Box<dyn Stream>, mut ask: AskVersions, host: 
                 Step::Again(next) => ask = next,
                 Step::Failed(reason) => return Err(NotOpened::Connect(reason)),
                 Step::TooOld(reason) => return Err(NotOpened::TooOld(reason)),
-                Step::WrongBroker => return Err(NotOpened::WrongBroker),
+                Step::WrongBroker => return Err(NotOpened::WrongBroker(version)),
             },
             None => return Ok(Asked::Closed(ask)),
         }

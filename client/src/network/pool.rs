@@ -21,7 +21,7 @@ use super::names::ClientNames;
 use super::open::{NotOpened, Opened, Opener, Target};
 use crate::clock;
 use crate::config::{ClientConfig, DnsLookup, split_address};
-use crate::error::{Error, NO_COMMON_VERSION, Result};
+use crate::error::{Error, NO_COMMON_VERSION, Place, Result};
 use crate::metrics::{self, Counters, Metrics};
 use crate::types::BrokerId;
 
@@ -370,7 +370,7 @@ impl Pool {
         if matches!(failed, NotOpened::Authentication(_)) {
             self.counters(broker).failed_authentication_total.add(1);
         }
-        Err(self.not_opened(&address, phase, failed))
+        Err(self.not_opened((broker, address), phase, failed))
     }
 
     fn whereabouts(&self, broker: BrokerId) -> Result<(String, u16, u32)> {
@@ -396,13 +396,7 @@ impl Pool {
             _ => host.to_owned(),
         };
         let remembered = self.lock().versions.first(address);
-        let target = Target {
-            host: &host,
-            client_id,
-            address,
-            remembered,
-            identity: self.identity(broker),
-        };
+        let target = Target { host: &host, client_id, address, remembered, identity: self.identity(broker) };
         let opened = self.opener.open(target, phase).await?;
         let (newest, version) = (ApiVersionsRequest::MAX_VERSION, opened.asked_with);
         let is_news = self.lock().versions.answered(address, version, newest);
@@ -456,8 +450,8 @@ impl Pool {
         connection
     }
 
-    fn not_opened(&self, address: &str, phase: &'static str, failed: NotOpened) -> Error {
-        let broker = address.to_owned();
+    fn not_opened(&self, (id, address): (BrokerId, Arc<str>), phase: &'static str, failed: NotOpened) -> Error {
+        let broker = address.to_string();
         match failed {
             NotOpened::Connect(reason) => Error::Connect { broker, phase, reason },
             NotOpened::TooOld(reason) => Error::Connect { broker, phase: NO_COMMON_VERSION, reason },
@@ -465,7 +459,11 @@ impl Pool {
                 let mechanism = self.opener.login().map_or("SASL", |login| login.mechanism()).to_owned();
                 Error::Authentication { broker, mechanism, reason }
             }
-            NotOpened::WrongBroker => Error::broker(ErrorCode::RebootstrapRequired, ApiKey::ApiVersions, broker),
+            NotOpened::WrongBroker(version) => {
+                let subject = "who we take the broker for";
+                let at = Place { broker: id, address, version };
+                Error::broker(ErrorCode::RebootstrapRequired, ApiKey::ApiVersions, subject).at(&at)
+            }
         }
     }
 

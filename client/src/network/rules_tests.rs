@@ -182,7 +182,9 @@ async fn a_broker_is_told_who_it_is_taken_for_and_may_refuse() {
     assert_eq!((asked.cluster_id.as_deref(), asked.node_id), (Some("abc"), 4));
     let refused = ApiVersionsResponse { error_code: 129, ..Default::default() };
     peer.answer::<ApiVersionsRequest>(&header, &refused).await;
-    assert_eq!(opening.await.unwrap().unwrap_err().code(), Some(ErrorCode::RebootstrapRequired));
+    let refused = opening.await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Some(ErrorCode::RebootstrapRequired));
+    assert!(refused.to_string().contains("ApiVersions v5 of who we take the broker for at broker 4 (broker4:9092)"));
     // A bootstrap server may be any broker of any cluster.
     let opening = bench.open(BROKER, Lane::General);
     let (_, asked) = bench.peer().await.versions().await;

@@ -323,20 +323,20 @@ impl Task {
     fn fail_all(&mut self, reason: &str) {
         let shared = Arc::clone(&self.shared);
         for waiting in self.in_flight.drain() {
-            let Sent { api, asker, .. } = waiting.asker;
-            asker.fail(shared.disconnected(api, true, reason));
+            let Sent { api, version, asker, .. } = waiting.asker;
+            asker.fail(shared.disconnected((api, version), true, reason));
         }
         // No more of it is written; what holds a secret is overwritten when nothing else holds it.
         self.segments.clear();
         for (_, request) in self.writing.drain(..) {
-            request.asker.fail(shared.disconnected(request.api, true, reason));
+            request.asker.fail(shared.disconnected((request.api, request.version), true, reason));
         }
         let mut state = shared.lock();
         state.unanswered.clear();
         let queue = std::mem::take(&mut state.queue);
         drop(state);
         for request in queue {
-            request.asker.fail(shared.disconnected(request.api, false, reason));
+            request.asker.fail(shared.disconnected((request.api, request.version), false, reason));
         }
     }
 }

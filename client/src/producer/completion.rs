@@ -388,7 +388,8 @@ impl State {
                 self.accumulator.release(batch);
             }
             if let Some(transactions) = &mut self.transactions {
-                let cause = Error::broker(ErrorCode::OutOfOrderSequenceNumber, ApiKey::Produce, "an earlier batch");
+                let subject = format!("an earlier batch of {}", self.accumulator.topic_partition(key));
+                let cause = Error::broker(ErrorCode::OutOfOrderSequenceNumber, ApiKey::Produce, subject);
                 transactions.fail_transaction(&cause);
             }
         }

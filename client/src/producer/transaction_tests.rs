@@ -46,7 +46,7 @@ fn end(manager: &mut TransactionManager) -> ControlRequest {
 }
 
 fn lost() -> Error {
-    Error::Disconnected { broker: "b".into(), api: ApiKey::EndTxn, written: true, reason: "gone".into() }
+    Error::Disconnected { broker: "b".into(), api: ApiKey::EndTxn, version: 4, written: true, reason: "gone".into() }
 }
 
 fn refused(code: ErrorCode) -> Error {

@@ -204,7 +204,7 @@ impl<D: DeserializationSchema> KafkaReader<D> {
 
     async fn take_failure(&mut self, error: ottla_client::Error) -> Result<()> {
         match error {
-            ottla_client::Error::OffsetOutOfRange { topic_partition, offset } => {
+            ottla_client::Error::OffsetOutOfRange { topic_partition, offset, .. } => {
                 let isolation = self.settings.consumer.isolation_level;
                 let looking = lookup::log_range(self.admin.clone(), isolation, topic_partition.clone());
                 self.lookups.push(Box::pin(async move { (topic_partition, offset, looking.await) }));
