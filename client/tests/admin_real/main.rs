@@ -9,6 +9,8 @@ mod disks;
 mod groups;
 mod members;
 mod outages;
+mod quorum;
+mod streams_member;
 mod tokens;
 mod topics;
 mod transactions;
@@ -45,6 +47,7 @@ async fn kafka_4_4_0_three_nodes() {
         .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
         .property("allow.everyone.if.no.acl.found", "true")
         .property("super.users", "User:ANONYMOUS;User:admin")
+        .property("group.streams.initial.rebalance.delay.ms", "0")
         .security(security())
         .start()
         .await
@@ -52,8 +55,12 @@ async fn kafka_4_4_0_three_nodes() {
     let world = World::new(&kafka, Some(kafka.bootstrap_of(Listener::SaslPlaintext))).await;
     all_subjects(&world).await;
     controllers::controllers(&world, &kafka).await;
-    members::live_members(&world, &kafka).await;
-    outages::a_preferred_leader_goes_and_comes_back(&world, &kafka).await;
+    let world = &world;
+    let kafka = &kafka;
+    members::live_members(world, kafka).await;
+    timed("live_share_member", members::live_share_member(world, kafka)).await;
+    timed("live_streams_member", members::live_streams_member(world, kafka)).await;
+    outages::a_preferred_leader_goes_and_comes_back(world, kafka).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,11 +89,20 @@ async fn a_replica_moves_to_the_other_disk_of_2_8_2() {
     disks::a_replica_moves_to_the_other_disk("2.8.2").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn voters_partitions_and_controllers_of_4_4_0_come_and_go() {
+    quorum::voters_partitions_and_controllers_come_and_go().await;
+}
+
+async fn timed(subject: &str, test: impl Future<Output = ()>) {
+    let started = Instant::now();
+    test.await;
+    println!("{subject} took {:?}", started.elapsed());
+}
+
 macro_rules! subjects {
     ($world:ident: $($file:ident: $($subject:ident)*;)*) => {$($(
-        let started = Instant::now();
-        $file::$subject($world).await;
-        println!("{} took {:?}", stringify!($subject), started.elapsed());
+        timed(stringify!($subject), $file::$subject($world)).await;
     )*)*};
 }
 

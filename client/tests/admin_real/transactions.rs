@@ -1,5 +1,6 @@
 //! Transactions, seen from outside.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ottla_client::*;
@@ -32,7 +33,32 @@ pub(crate) async fn transactions(w: &World) {
     let fenced = w.admin.fence_producers(&["tx-1"], Duration::from_secs(60)).await.remove("tx-1").unwrap().unwrap();
     assert!(fenced.epoch > 0, "{fenced:?}");
     assert!(producer.commit_transaction().await.is_err(), "it is fenced");
+    // Nobody has used the id.
     w.admin.force_terminate_transaction("tx-2").await.unwrap();
+    forced(w).await;
+}
+
+/// An open transaction is ended from outside: its records are aborted, and its producer writes no more.
+async fn forced(w: &World) {
+    let producer = writer(w, "tx-3").await;
+    producer.begin_transaction().unwrap();
+    producer.send(ProducerRecord::new("transactions").value("v")).await.unwrap().await.unwrap();
+    let partition = tp("transactions", 0);
+    let end = async |isolation| {
+        let ends = HashMap::from([(partition.clone(), OffsetSpec::Latest)]);
+        w.admin.list_offsets(&ends, isolation).await.remove(&partition).unwrap().unwrap().offset
+    };
+    assert!(end(IsolationLevel::ReadCommitted).await < end(IsolationLevel::ReadUncommitted).await, "it is open");
+    w.admin.force_terminate_transaction("tx-3").await.unwrap();
+    w.eventually("it is aborted", || async {
+        (end(IsolationLevel::ReadCommitted).await == end(IsolationLevel::ReadUncommitted).await).then_some(())
+    })
+    .await;
+    if w.is_new {
+        let described = w.admin.describe_transactions(&["tx-3"]).await.remove("tx-3").unwrap().unwrap();
+        assert!(["CompleteAbort", "Empty"].contains(&described.state.as_str()), "{described:?}");
+    }
+    assert!(producer.commit_transaction().await.is_err(), "it is fenced");
 }
 
 pub(crate) async fn hanging_transactions(w: &World) {

@@ -38,6 +38,7 @@ pub struct KafkaBuilder {
     format_args: String,
     security: Option<Security>,
     proxied: bool,
+    dynamic_quorum: bool,
 }
 
 impl Kafka {
@@ -51,6 +52,7 @@ impl Kafka {
             format_args: String::new(),
             security: None,
             proxied: false,
+            dynamic_quorum: false,
         }
     }
 
@@ -141,6 +143,13 @@ impl KafkaBuilder {
         self
     }
 
+    /// The controllers' voters can be changed (KIP-853): the first node alone votes, the others' controllers follow it. For
+    /// versions from 3.9 on.
+    pub fn dynamic_quorum(mut self) -> Self {
+        self.dynamic_quorum = true;
+        self
+    }
+
     /// Starts the nodes and waits until each is ready. The image is built when it is not there.
     ///
     /// # Errors
@@ -163,18 +172,21 @@ impl KafkaBuilder {
         let proxy = if self.proxied { Some(self.proxy(&places).await?) } else { None };
         let voters: Vec<_> =
             (1..).zip(&places).map(|(id, place): (i32, _)| format!("{id}@127.0.0.1:{}", place.controller)).collect();
+        let quorum = self.quorum(&places);
         let mut nodes = Vec::new();
         for (index, place) in places.into_iter().enumerate() {
             let id = index as i32 + 1;
             let advertised = proxy.as_ref().map(|proxy| proxy.link(index).address());
+            let mut properties = self.all_properties(&place, advertised);
+            properties.extend(quorum.clone());
             let environment = [
                 ("NODE_ID", id.to_string()),
                 ("PORT", place.clients[0].1.to_string()),
                 ("CONTROLLER_PORT", place.controller.to_string()),
                 ("VOTERS", voters.join(",")),
                 ("HEAP", self.heap.clone()),
-                ("PROPERTIES", self.all_properties(&place, advertised).join("\n")),
-                ("FORMAT_ARGS", self.all_format_args()),
+                ("PROPERTIES", properties.join("\n")),
+                ("FORMAT_ARGS", self.all_format_args(index == 0)),
             ];
             let controller = has_controllers(&self.version).then_some(place.controller);
             nodes.push(Node::start(id, place.clients, controller, &self.version, &environment).await?);
@@ -223,9 +235,21 @@ impl KafkaBuilder {
         lines
     }
 
-    fn all_format_args(&self) -> String {
+    /// What takes the place of the voters in the images' start script.
+    fn quorum(&self, places: &[Place]) -> Vec<String> {
+        let first = places.first().filter(|_| self.dynamic_quorum);
+        let servers = |place: &Place| format!("controller.quorum.bootstrap.servers=127.0.0.1:{}", place.controller);
+        first.map(|place| vec!["controller.quorum.voters=".to_owned(), servers(place)]).unwrap_or_default()
+    }
+
+    fn all_format_args(&self, is_first: bool) -> String {
         let users = self.security.as_ref().map(Security::format_args).unwrap_or_default();
-        format!("{} {users}", self.format_args)
+        let quorum = match (self.dynamic_quorum, is_first) {
+            (false, _) => "",
+            (true, true) => "--standalone",
+            (true, false) => "--no-initial-controllers",
+        };
+        format!("{} {users} {quorum}", self.format_args)
     }
 }
 
