@@ -40,6 +40,9 @@ pub(super) async fn run(inner: Arc<Inner>) {
         };
         match refreshed {
             Ok(news) => {
+                if lock(&inner.pace).is_failing() {
+                    tracing::info!("metadata can be refreshed again");
+                }
                 lock(&inner.pace).answered(clock::now(), news);
                 *lock(&inner.last_error) = None;
             }

@@ -33,11 +33,22 @@ pub(crate) struct Fetcher {
     sessions: HashMap<BrokerId, FetchSession>,
     busy: HashSet<BrokerId>,
     tasks: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// Since when a broker fails, and whether that was told.
-    failing: HashMap<BrokerId, (Instant, bool)>,
+    failing: HashMap<BrokerId, Failing>,
+    /// Brokers whose session was begun anew since their last good answer.
+    begun_anew: HashSet<BrokerId>,
     /// Refreshes in a row that were for want of a leader, and when the next one is due.
     leaderless: (u32, Option<Instant>),
     rng: fastrand::Rng,
+}
+
+/// A broker that nothing can be fetched from.
+struct Failing {
+    since: Instant,
+    failures: u32,
+    /// The application has been told.
+    told: bool,
+    /// An event was logged, and one is due when it ends.
+    logged: bool,
 }
 
 enum Done {
@@ -55,6 +66,7 @@ impl Fetcher {
             busy: HashSet::new(),
             tasks: FuturesUnordered::new(),
             failing: HashMap::new(),
+            begun_anew: HashSet::new(),
             leaderless: (0, None),
             rng: fastrand::Rng::new(),
         }
@@ -205,7 +217,10 @@ impl Fetcher {
             }
         }
         let knows_better = !hints.is_empty() && self.shared.client.apply_leader_hints(&hints);
-        self.failing.remove(&broker);
+        self.begun_anew.remove(&broker);
+        if let Some(Failing { since, failures, .. }) = self.failing.remove(&broker).filter(|f| f.logged) {
+            tracing::info!(%broker, failures, after = ?clock::since(since), "fetching goes on");
+        }
         if answers.is_empty() {
             return;
         }
@@ -223,7 +238,9 @@ impl Fetcher {
 
     /// Everything is asked for again.
     fn session_failed(&mut self, broker: BrokerId, error: SessionError, at: &Place) {
-        tracing::debug!(?error, %broker, "the fetch session is begun anew");
+        if self.begun_anew.insert(broker) {
+            tracing::debug!(?error, %broker, "the fetch session is begun anew");
+        }
         match error {
             SessionError::Lost => {}
             SessionError::Unusable => self.rest(broker),
@@ -259,14 +276,20 @@ impl Fetcher {
 
     /// Tells the application what it can do something about, and what has gone on for too long; once.
     fn failed(&mut self, broker: BrokerId, error: Error) {
-        tracing::debug!(%error, %broker, "fetching failed");
-        let (since, told) = self.failing.entry(broker).or_insert_with(|| (clock::now(), false));
+        let new = || Failing { since: clock::now(), failures: 0, told: false, logged: false };
+        let failing = self.failing.entry(broker).or_insert_with(new);
+        failing.failures += 1;
+        // One event per change of state, not per retry (`design.md` §6); connections have their own.
+        if !failing.logged && !matches!(error, Error::Connect { .. } | Error::Authentication { .. }) {
+            failing.logged = true;
+            tracing::warn!(%broker, %error, "fetching failed");
+        }
         let hopeless = error.remedy() == Remedy::GiveUp && error.code() != Some(ErrorCode::UnknownServerError);
-        let after = clock::since(*since);
-        if *told || !(hopeless || after >= self.shared.client.config().default_api_timeout) {
+        let after = clock::since(failing.since);
+        if failing.told || !(hopeless || after >= self.shared.client.config().default_api_timeout) {
             return;
         }
-        *told = true;
+        failing.told = true;
         let what = format!("fetching from broker {broker}");
         let error = if hopeless { error } else { Error::Timeout { what, after, last: Some(Box::new(error)) } };
         self.shared.lock().tell(error);

@@ -7,8 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::{BoxFuture, FutureExt};
-use ottla_protocol::ApiVersions;
+use ottla_protocol::messages::FindCoordinatorRequest;
+use ottla_protocol::{ApiKey, ApiVersions};
+use tracing_subscriber::fmt::format::FmtSpan;
 
+use super::Lane;
+use super::bench_tests::{BROKER, Bench, eventually, find, found};
 use super::dial::{Dial, Stream};
 use super::login::Login;
 use super::open::Opener;
@@ -35,7 +39,8 @@ impl Lines {
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
-            .with_max_level(tracing::Level::DEBUG)
+            .with_max_level(tracing::Level::TRACE)
+            .with_span_events(FmtSpan::NEW | FmtSpan::CLOSE)
             .with_writer(move || writer.clone())
             .finish();
         let guard = tracing::subscriber::set_default(subscriber);
@@ -45,9 +50,13 @@ impl Lines {
 
     /// The levels of the events about this, in order.
     fn levels(&self, about: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let events = text.lines().filter(|line| line.contains(about));
+        let events = self.about(about).into_iter();
         events.map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect()
+    }
+
+    fn about(&self, about: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(about)).map(str::to_owned).collect()
     }
 }
 
@@ -106,7 +115,7 @@ async fn of_failures_in_a_row_to_fetch_a_token_the_first_is_a_warning() {
         let _refused = login.begin("b", &ApiVersions::default(), "c").await;
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    assert_eq!(lines.levels("bearer token"), ["WARN", "DEBUG", "DEBUG", "INFO", "WARN"]);
+    assert_eq!(lines.levels("bearer token"), ["WARN", "INFO", "WARN"]);
 }
 
 #[tokio::test]
@@ -119,5 +128,80 @@ async fn of_failures_in_a_row_to_look_a_name_up_the_first_is_a_warning() {
     for _ in script {
         opener.canonical_name(SocketAddr::from(([10, 0, 0, 1], 9092))).await;
     }
-    assert_eq!(lines.levels("no canonical name"), ["WARN", "DEBUG", "WARN"]);
+    assert_eq!(lines.levels("no canonical name"), ["WARN", "WARN"]);
+}
+
+#[tokio::test]
+async fn of_failures_in_a_row_to_connect_the_first_is_a_warning_and_their_end_is_told_with_their_number() {
+    let (lines, _guard) = Lines::start();
+    let mut bench = Bench::new(|config| config.reconnect_backoff = Duration::ZERO);
+    *bench.network.refusing.lock().unwrap() = true;
+    for _ in 0..3 {
+        bench.attempt().await;
+    }
+    assert_eq!(lines.levels("cannot connect"), ["WARN"]);
+    assert_eq!(lines.about("refused").len(), 1, "whatever it is called");
+    *bench.network.refusing.lock().unwrap() = false;
+    let (connection, _peer) = bench.ready().await;
+    let end = lines.about("connected after failures");
+    assert!(matches!(&end[..], [line] if line.contains("INFO") && line.contains("failures=3")), "{end:?}");
+    connection.close("the test wants it so");
+    *bench.network.refusing.lock().unwrap() = true;
+    bench.attempt().await;
+    assert_eq!(lines.levels("cannot connect"), ["WARN", "WARN"], "it is a change again");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_every_version_is_one_event() {
+    let (lines, _guard) = Lines::start();
+    let mut bench = Bench::new(|config| config.reconnect_backoff = Duration::ZERO);
+    for _ in 0..2 {
+        let opening = bench.open(BROKER, Lane::General);
+        for _ in 0..4 {
+            bench.peer().await.expect(ApiKey::ApiVersions).await;
+        }
+        opening.await.unwrap().unwrap_err();
+    }
+    assert_eq!(lines.levels("ottla_client"), ["WARN"], "{:?}", lines.about(""));
+}
+
+#[tokio::test]
+async fn an_older_version_of_api_versions_is_one_event_for_an_address() {
+    let (lines, _guard) = Lines::start();
+    let mut bench = Bench::new(|_| {});
+    for _ in 0..2 {
+        let opening = bench.open(BROKER, Lane::General);
+        bench.peer().await.expect(ApiKey::ApiVersions).await;
+        let mut peer = bench.peer().await;
+        peer.versions().await;
+        opening.await.unwrap().unwrap().close("so that it is asked with the newest again");
+    }
+    assert_eq!(lines.levels("an older version of ApiVersions"), ["INFO"]);
+}
+
+#[tokio::test]
+async fn a_connection_has_a_span_and_each_request_one_inside_of_it_until_it_is_answered() {
+    let (lines, _guard) = Lines::start();
+    let mut bench = Bench::new(|_| {});
+    let (connection, mut peer) = bench.ready().await;
+    let connected = r#"connection{broker=bootstrap address="broker:9092" lane=General}"#;
+    let new = lines.about(connected);
+    assert!(matches!(&new[..], [line] if line.contains("DEBUG") && line.ends_with(": new")), "{new:?}");
+    let reply = connection.send(&find(7), 2).unwrap();
+    let request = format!("{connected}:request{{api=FindCoordinator version=2 correlation_id=1}}");
+    let new = lines.about(&request);
+    assert!(matches!(&new[..], [line] if line.contains("TRACE") && line.ends_with(": new")), "{new:?}");
+    let (header, body) = peer.expect(ApiKey::FindCoordinator).await;
+    peer.answer::<FindCoordinatorRequest>(&header, &found(&body, 2)).await;
+    reply.await.unwrap();
+    let all = lines.about(&request);
+    assert!(all.iter().any(|line| line.contains("answered") && line.contains("latency=")), "{all:?}");
+    eventually("the request's span ends", || lines.about(&request).iter().any(|line| line.contains(": close "))).await;
+    let is_closed = |line: &String| line.contains(": close ") && !line.contains("request{");
+    assert!(!lines.about(connected).iter().any(is_closed), "the connection is still open");
+    connection.close("the test wants it so");
+    drop(connection);
+    eventually("the reason is told", || !lines.about("the connection ended").is_empty()).await;
+    let end = lines.about("the connection ended");
+    assert!(end.iter().all(|line| line.contains(connected) && line.contains("the test wants it so")), "{end:?}");
 }

@@ -144,9 +144,8 @@ impl Tokens {
                 cache.failures += 1;
                 cache.failed = Some((now + pause, error.clone()));
                 // One event per change of state, not per retry (`design.md` §6).
-                match cache.failures {
-                    1 => tracing::warn!(%error, "no bearer token could be had"),
-                    failures => tracing::debug!(%error, failures, "no bearer token could be had again"),
+                if cache.failures == 1 {
+                    tracing::warn!(%error, "no bearer token could be had");
                 }
                 match &cache.token {
                     Some((token, _)) if now < token.expiry => Ok(token.clone()),

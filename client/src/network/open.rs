@@ -107,8 +107,6 @@ impl Opener {
                 // Every attempt to connect comes here: one event per change of state (`design.md` §6).
                 if nameless.insert(address) {
                     tracing::warn!(%address, %error, "the address has no canonical name (client.dns.lookup)");
-                } else {
-                    tracing::debug!(%address, %error, "the address has no canonical name still");
                 }
                 address.ip().to_string()
             }
@@ -121,15 +119,10 @@ impl Opener {
         let (mut stream, versions, asked_with, throttle) = loop {
             let mut stream = self.stream(&target, phase).await.map_err(NotOpened::Connect)?;
             *phase = "asking for its versions";
-            let version = ask.version();
             match ask_versions(&mut stream, ask, target.host).await? {
                 Asked::Ready(versions, version, throttle) => break (stream, versions, version, throttle),
                 Asked::Closed(closed) => match closed.closed() {
-                    Some(older) => {
-                        let next = older.version();
-                        tracing::debug!(address = %target.address, version, next, "the broker hung up on ApiVersions");
-                        ask = older;
-                    }
+                    Some(older) => ask = older,
                     None => return Err(NotOpened::Connect(self.hangs_up())),
                 },
             }

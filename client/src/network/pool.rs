@@ -332,9 +332,15 @@ impl Pool {
         match &mut opened {
             Ok(_) if closed => return Err(Error::Closed { what: "the client".to_owned() }),
             Ok(connection) => {
-                *health = Health { attempts: health.attempts, ..Health::default() };
+                let attempts = health.attempts;
+                let before = std::mem::replace(health, Health { attempts, ..Health::default() });
+                if let Some(since) = before.failing_since {
+                    let after = now.saturating_duration_since(since);
+                    tracing::info!(%broker, failures = before.failures, ?after, "connected after failures");
+                }
                 state.slots.entry((broker, lane)).or_default().connection = Some(connection.clone());
             }
+            Err(Error::Closed { .. }) => {}
             Err(error) => {
                 let delay = self.config.reconnect().delay(health.failures, &mut fastrand::Rng::new());
                 health.failures += 1;
@@ -346,7 +352,10 @@ impl Pool {
                     reason.push_str(&format!(" (failure {} in a row, the first {since:.1?} ago)", health.failures));
                 }
                 health.last_error = Some(error.clone());
-                tracing::debug!(%broker, failures = health.failures, %error, "cannot connect");
+                // One event per change of state, not per retry (`design.md` §6).
+                if health.failures == 1 {
+                    tracing::warn!(%broker, %error, "cannot connect");
+                }
             }
         }
         opened

@@ -178,8 +178,7 @@ impl Sender {
             let client = client.clone();
             self.tasks.push(Box::pin(async move {
                 let opened = client.connection(broker, Lane::Produce).await.map(drop);
-                if let Err(error) = &opened {
-                    tracing::debug!(%error, "no connection to send batches over");
+                if opened.is_err() {
                     tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
                 Done::Dialed(broker, opened)
@@ -334,7 +333,12 @@ impl Sender {
         };
         self.id_request = IdRequest::Due { at: None, failures: 0 };
         match answer {
-            Ok(id) => self.shared.lock().id = id,
+            Ok(id) => {
+                if failures > 0 {
+                    tracing::info!(failures, producer_id = id.producer_id, "the producer has an id now");
+                }
+                self.shared.lock().id = id;
+            }
             // A cluster before 0.11.
             Err(error @ Error::UnsupportedVersion { .. }) if self.shared.config.enable_idempotence.is_none() => {
                 tracing::warn!(
@@ -349,7 +353,9 @@ impl Sender {
                 self.shared.lock().fail_producer(&error);
             }
             Err(error) => {
-                tracing::debug!(%error, "no producer id yet");
+                if failures == 0 {
+                    tracing::warn!(%error, "no producer id yet: batches wait for it");
+                }
                 self.shared.lock().no_id_yet(now, &error);
                 let delay = self.shared.client.config().retry().delay(failures, &mut self.rng);
                 self.id_request = IdRequest::Due { at: Some(now + delay), failures: failures + 1 };
