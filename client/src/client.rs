@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::controllers::{CONTROLLERS, no_broker};
+pub(crate) use self::describe::Describe;
 use self::wanted::WantedTopics;
 use crate::clock;
 use crate::config::{ClientConfig, Endpoints};
@@ -59,6 +60,8 @@ struct Inner {
     want_all: AtomicUsize,
     last_error: Mutex<Option<Error>>,
     coordinators: Mutex<HashMap<(CoordinatorKind, String), BrokerId>>,
+    /// The producers and consumers, to describe them.
+    users: Mutex<Vec<Weak<dyn Describe>>>,
     closed: CancellationToken,
 }
 
@@ -107,6 +110,7 @@ impl Client {
             want_all: AtomicUsize::new(0),
             last_error: Mutex::default(),
             coordinators: Mutex::default(),
+            users: Mutex::default(),
             closed: CancellationToken::new(),
         });
         let client = Self(Arc::new(Handle { inner: Arc::clone(&inner) }));
@@ -130,7 +134,9 @@ impl Client {
         inner.pool.metrics(age)
     }
 
-    /// What the client is connected to and waits for, as a text for people; its form may change.
+    /// What the client is connected to and waits for, as a text for people; its form may change. A line for each broker with
+    /// its connections, the oldest request on them, throttles and failures; for each producer what waits, for which topics,
+    /// since when and why; for each consumer its partitions, positions and what waits for `poll`.
     #[must_use]
     pub fn describe(&self) -> String {
         self.inner().describe(clock::now())
@@ -142,6 +148,11 @@ impl Client {
         self.inner().want_all.fetch_add(1, Ordering::Relaxed);
         self.refresh_metadata();
         AllTopics { inner: Arc::downgrade(&self.0.inner) }
+    }
+
+    /// A part of it that is described with it, for as long as it lives.
+    pub(crate) fn register(&self, user: Weak<dyn Describe>) {
+        self.inner().register(user);
     }
 
     /// What is known of the cluster.

@@ -5,6 +5,7 @@ mod aborted;
 mod answer;
 mod completed_fetch;
 mod config;
+mod describe;
 mod fetch_session;
 mod fetcher;
 mod message_sets;
@@ -17,7 +18,7 @@ mod testing;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -28,7 +29,7 @@ use self::fetcher::Fetcher;
 use self::metrics::ConsumerMeters;
 use self::record::corrupt;
 use self::subscription::SubscriptionState;
-use crate::client::Client;
+use crate::client::{Client, Describe};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::network::Lane;
@@ -144,6 +145,7 @@ impl Consumer {
             meters: ConsumerMeters::new(client.client_id(lane)),
             polling: tokio::sync::Mutex::default(),
         });
+        client.register(Arc::downgrade(&shared) as Weak<dyn Describe>);
         tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());
         Ok(Self { shared })
     }

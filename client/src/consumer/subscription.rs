@@ -38,8 +38,8 @@ const FETCHES_AHEAD: usize = 2;
 pub(crate) struct SubscriptionState {
     pub(super) partitions: BTreeMap<TopicPartition, Assigned>,
     buffer: VecDeque<CompletedFetch>,
-    buffered_bytes: usize,
-    budget: usize,
+    pub(super) buffered_bytes: usize,
+    pub(super) budget: usize,
     pub(super) errors: VecDeque<Error>,
     pub(super) next_stamp: u64,
     pub(super) reset: AutoOffsetReset,

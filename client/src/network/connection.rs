@@ -161,9 +161,10 @@ impl Connection {
         self.0.shared.lock().unanswered.len()
     }
 
-    /// Whether the broker wants to be left alone now.
-    pub(crate) fn is_muted(&self, now: Instant) -> bool {
-        self.0.shared.lock().muted_until.is_some_and(|until| until > now)
+    /// How long the broker wants to be left alone still.
+    pub(crate) fn muted_for(&self, now: Instant) -> Option<Duration> {
+        let until = self.0.shared.lock().muted_until?;
+        Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
     /// The request that has waited the longest, and how many wait.

@@ -1,8 +1,9 @@
 //! The connections of a client, one per broker and lane, opened when first used.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
+mod describe;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,7 +89,7 @@ impl State {
     fn standing(&self, broker: BrokerId, now: Instant) -> Standing {
         let general = self.slots.get(&(broker, Lane::General));
         if let Some(open) = general.and_then(|slot| slot.connection.as_ref()).filter(|c| !c.is_closed()) {
-            return Standing::Ready { muted: open.is_muted(now), in_flight: open.in_flight() };
+            return Standing::Ready { muted: open.muted_for(now).is_some(), in_flight: open.in_flight() };
         }
         let mut others = self.slots.iter().filter(|((id, _), _)| *id == broker);
         let reached = others.any(|(_, slot)| slot.connection.as_ref().is_some_and(|c| !c.is_closed()));
@@ -110,31 +111,6 @@ struct Health {
     failing_since: Option<Instant>,
     not_before: Option<Instant>,
     last_error: Option<Error>,
-}
-
-impl Health {
-    fn text(&self, now: Instant) -> String {
-        let Some(error) = &self.last_error else { return "not connected".to_owned() };
-        let wait = self.not_before.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
-        format!("not connected after {} attempts, the next in {wait:.1?} at the earliest; {error}", self.failures)
-    }
-}
-
-/// `produce (2 unanswered, Produce since 0.1 s)`.
-fn lane_text(lane: Lane, connection: &Connection, now: Instant) -> String {
-    let name = match lane {
-        Lane::General => "general".to_owned(),
-        Lane::Produce => "produce".to_owned(),
-        Lane::Fetch(number) => format!("fetch {number}"),
-        Lane::Coordinator => "coordinator".to_owned(),
-    };
-    match connection.oldest() {
-        Some((oldest, count)) => {
-            let since = now.saturating_duration_since(oldest.since);
-            format!("{name} ({count} unanswered, {} since {since:.1?})", oldest.api)
-        }
-        None => format!("{name} (idle)"),
-    }
 }
 
 impl Pool {
@@ -283,25 +259,6 @@ impl Pool {
         let state = self.lock();
         let open = state.slots.values().filter_map(|slot| slot.connection.as_ref()).filter(|c| !c.is_closed());
         metrics::collect(state.counters.iter().map(|(id, c)| (*id, &**c)), open.count(), metadata_age)
-    }
-
-    /// One line per broker: its connections, what they wait for, and why there is none.
-    pub(crate) fn describe(&self, out: &mut String, now: Instant) {
-        let state = self.lock();
-        let mut brokers: Vec<_> = state.peers.iter().collect();
-        brokers.sort_by_key(|(id, _)| **id);
-        for (id, peer) in brokers {
-            let mut lanes: Vec<_> = state.slots.iter().filter(|((broker, _), _)| broker == id).collect();
-            lanes.sort_by_key(|((_, lane), _)| *lane);
-            let open = lanes.into_iter().filter_map(|((_, lane), slot)| Some((*lane, slot.connection.as_ref()?)));
-            let lanes: Vec<_> = open.filter(|(_, c)| !c.is_closed()).map(|(lane, c)| lane_text(lane, c, now)).collect();
-            let name = if id.0 < 0 { "bootstrap server".to_owned() } else { format!("broker {id}") };
-            let _ = write!(out, "\n  {name} at {}:{}: ", peer.host, peer.port);
-            match lanes.is_empty() {
-                true => out.push_str(&peer.health.text(now)),
-                false => out.push_str(&lanes.join(", ")),
-            }
-        }
     }
 
     /// Closes all connections; none is opened any more.

@@ -1,4 +1,5 @@
 //! Records that wait to be sent, in batches by partition.
+mod describe;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};

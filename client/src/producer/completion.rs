@@ -92,6 +92,11 @@ impl State {
         self.accumulator.follow_mode(mode);
     }
 
+    /// Batches that a connection has.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// These batches are handed to a connection.
     pub(crate) fn sent(&mut self, batches: &[ProducerBatch]) {
         for batch in batches {

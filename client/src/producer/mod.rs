@@ -8,6 +8,7 @@ mod completion;
 mod config;
 mod control;
 mod delivery;
+mod describe;
 mod message_set;
 mod metrics;
 mod partitioner;
@@ -20,7 +21,7 @@ mod split;
 mod transaction;
 mod transactional;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
@@ -32,7 +33,7 @@ use self::metrics::ProducerMeters;
 use self::sender::Sender;
 use self::sequence::Mode;
 use self::transaction::TransactionManager;
-use crate::client::Client;
+use crate::client::{Client, Describe};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::metrics::meter::Counter;
@@ -160,6 +161,7 @@ impl Producer {
             stop: CancellationToken::new(),
             meters,
         });
+        client.register(Arc::downgrade(&shared) as Weak<dyn Describe>);
         tokio::spawn(Sender::new(Arc::clone(&shared), mode).run());
         Ok(Self(Arc::new(Handle { shared })))
     }
