@@ -22,7 +22,7 @@ pub struct ClusterSnapshot {
     brokers: BTreeMap<BrokerId, Broker>,
     topics: HashMap<Arc<str>, Topic>,
     names: HashMap<Uuid, Arc<str>>,
-    /// Topics whose last answer was older than what is known of them.
+    /// Topics whose last answer was older than what is known of them, or has a partition of which a later one says more.
     outdated: HashSet<Arc<str>>,
     /// Who gave the last answer, and in which version.
     told_by: Option<Place>,
@@ -132,12 +132,19 @@ impl ClusterSnapshot {
                 .any(|t| t.error.is_some_and(retriable) || t.partitions.iter().any(|p| p.leader.is_none()))
     }
 
-    /// Whether `other` says the same of the cluster.
-    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
-        self.cluster_id == other.cluster_id
-            && self.controller == other.controller
-            && self.brokers == other.brokers
-            && self.topics == other.topics
+    /// Whether more is known than `before` of who leads: a partition that is new, or one whose leader epoch has grown. What
+    /// has no epochs is told apart by its leader (`Metadata.java`, `equivalentResponseCount`).
+    pub(crate) fn has_grown_since(&self, before: &Self) -> bool {
+        self.topics.values().any(|topic| {
+            let known = before.topics.get(&topic.name).filter(|known| known.id == topic.id);
+            topic.partitions.iter().any(|partition| {
+                let Some(known) = known.and_then(|topic| topic.partition(partition.index)) else { return true };
+                match (partition.leader_epoch, known.leader_epoch) {
+                    (Some(new), Some(old)) => new > old,
+                    _ => partition.leader != known.leader,
+                }
+            })
+        })
     }
 
     /// What is wrong with something, as the last answer said it.
@@ -297,17 +304,12 @@ impl Metadata {
         self.current()
     }
 
-    /// Takes leaders over that are newer than what is known. Whether any was.
+    /// Takes leaders over that are newer than what is known, and where they listen. Whether any was.
     pub(crate) fn apply_hints(&mut self, hints: &[LeaderHint]) -> bool {
         let mut next = ClusterSnapshot { generation: self.current.generation + 1, ..(*self.current).clone() };
         let mut applied = false;
         for hint in hints {
-            if let Some((host, port)) = &hint.endpoint {
-                let known = next.brokers.get(&hint.leader).and_then(|b| b.rack.clone());
-                let broker = Broker { id: hint.leader, host: host.clone(), port: *port, rack: known };
-                next.brokers.insert(hint.leader, broker);
-            }
-            if !next.brokers.contains_key(&hint.leader) {
+            if hint.endpoint.is_none() && !next.brokers.contains_key(&hint.leader) {
                 continue;
             }
             let Some(topic) = next.topics.get_mut(&hint.topic) else { continue };
@@ -317,6 +319,12 @@ impl Metadata {
                 partition.leader = Some(hint.leader);
                 partition.leader_epoch = Some(hint.leader_epoch);
                 applied = true;
+                // An older hint may know an older address too.
+                if let Some((host, port)) = &hint.endpoint {
+                    let rack = next.brokers.get(&hint.leader).and_then(|b| b.rack.clone());
+                    let broker = Broker { id: hint.leader, host: host.clone(), port: *port, rack };
+                    next.brokers.insert(hint.leader, broker);
+                }
             }
         }
         if applied {
@@ -330,7 +338,7 @@ impl Metadata {
         Some(self.current())
     }
 
-    /// The topic, and whether the answer knows less of it than we do.
+    /// The topic, and whether a later answer will know more of it: this one knows less than we do, or says so.
     fn merge_topic(
         &self,
         version: i16,
@@ -358,6 +366,7 @@ impl Metadata {
             .into_iter()
             .map(|p| {
                 let known = known.and_then(|t| t.partition(p.partition_index));
+                is_outdated |= remedy_of(p.error_code.into()) == Remedy::RefreshMetadata;
                 match known.filter(|known| is_older(version, known, &p)) {
                     Some(known) => {
                         is_outdated = true;
@@ -371,6 +380,11 @@ impl Metadata {
         partitions.dedup_by_key(|p| p.index);
         Some((Topic { name, id, error, internal: answer.is_internal, partitions }, is_outdated))
     }
+}
+
+/// Whether a partition that fails so may name its leader (KIP-951).
+pub(crate) fn is_refused_leader(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch)
 }
 
 fn epoch(version: i16, answer: &MetadataResponsePartition) -> Option<i32> {

@@ -47,7 +47,7 @@ fn an_answer_with_an_older_epoch_is_asked_for_again() {
     let first = metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap();
     let older = metadata.update(12, Asked::Some, answer(A, 2, 4)).unwrap();
     assert!(!first.is_unsettled() && older.is_unsettled());
-    assert!(older.is_equivalent(&first), "no news: the next request waits longer");
+    assert!(!older.has_grown_since(&first), "no news: the next request waits longer");
     let other = MetadataResponse { topics: vec![], ..answer(A, 1, 5) };
     assert!(metadata.update(12, Asked::Some, other).unwrap().is_unsettled(), "it says nothing of the topic");
     assert!(!metadata.update(12, Asked::Some, answer(A, 2, 5)).unwrap().is_unsettled());
@@ -102,13 +102,58 @@ fn an_answer_without_brokers_is_ignored() {
 }
 
 #[test]
-fn an_answer_is_news_when_it_differs() {
+fn an_answer_is_news_when_an_epoch_has_grown() {
     let mut metadata = Metadata::default();
-    let first = metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap();
-    let same = metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap();
-    assert!(first.is_equivalent(&same));
-    let moved = metadata.update(12, Asked::Some, answer(A, 2, 6)).unwrap();
-    assert!(!same.is_equivalent(&moved));
+    let mut before = metadata.current();
+    let mut is_news = |version, next: MetadataResponse| {
+        let next = metadata.update(version, Asked::Some, next).unwrap();
+        let is_news = next.has_grown_since(&before);
+        before = next;
+        is_news
+    };
+    assert!(is_news(12, answer(A, 1, 5)), "the topic is new");
+    assert!(!is_news(12, answer(A, 1, 5)));
+    assert!(!is_news(12, answer(A, 2, 5)), "another leader in the same epoch");
+    assert!(!is_news(12, MetadataResponse { controller_id: 2, ..answer(A, 2, 5) }), "another controller");
+    assert!(is_news(12, answer(A, 2, 6)));
+    assert!(is_news(12, answer(B, 2, 0)), "the topic is another one");
+    // Without epochs it is the leader that tells.
+    assert!(!is_news(8, answer(B, 2, 9)));
+    assert!(is_news(8, answer(B, 3, 9)));
+    assert!(!is_news(8, answer(B, 3, 9)));
+}
+
+/// An error of a partition says that there is more to know, even where a leader is named.
+#[test]
+fn errors_of_partitions_ask_for_another_answer_when_metadata_may_be_cured() {
+    // NONE, LEADER_NOT_AVAILABLE, REPLICA_NOT_AVAILABLE (of version 0), LISTENER_NOT_FOUND, TOPIC_AUTHORIZATION_FAILED.
+    for (code, unsettled) in [(0, false), (5, true), (9, true), (72, true), (29, false)] {
+        let mut metadata = Metadata::default();
+        let mut failed = answer(A, 1, 5);
+        failed.topics[0].partitions[0].error_code = code;
+        assert_eq!(metadata.update(12, Asked::Some, failed).unwrap().is_unsettled(), unsettled, "{code}");
+        assert_eq!(leader(&metadata), (Some(BrokerId(1)), Some(5)), "the leader counts all the same");
+        assert!(!metadata.update(12, Asked::Some, answer(A, 1, 5)).unwrap().is_unsettled());
+    }
+}
+
+#[test]
+fn a_hint_brings_the_address_of_its_leader_and_an_old_one_does_not() {
+    let mut metadata = Metadata::default();
+    metadata.update(12, Asked::Some, answer(A, 1, 5));
+    let hint = |partition, leader, leader_epoch, host: &str| LeaderHint {
+        topic: "t".into(),
+        partition,
+        leader: BrokerId(leader),
+        leader_epoch,
+        endpoint: Some((host.to_owned(), 1)),
+    };
+    let hints = [hint(0, 3, 4, "old"), hint(7, 4, 9, "elsewhere"), hint(0, 9, 6, "new")];
+    assert!(metadata.apply_hints(&hints));
+    let current = metadata.current();
+    let host = |id| current.broker(BrokerId(id)).map(|b| b.host.as_str());
+    assert_eq!((host(9), host(3), host(4)), (Some("new"), Some("h"), None));
+    assert_eq!(leader(&metadata), (Some(BrokerId(9)), Some(6)));
 }
 
 #[test]

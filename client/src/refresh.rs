@@ -11,13 +11,13 @@ pub(crate) struct RefreshPace {
     /// When an answer last came.
     answered: Option<Instant>,
     failures: u32,
-    /// Answers in a row that said nothing new.
+    /// Answers in a row in which no leader epoch grew.
     equivalent: u32,
     failing_since: Option<Instant>,
 }
 
 impl RefreshPace {
-    /// An answer came; `news`: it was not the same as the one before.
+    /// An answer came; `news`: a leader epoch grew in it.
     pub(crate) fn answered(&mut self, now: Instant, news: bool) {
         let equivalent = if news { 0 } else { self.equivalent + 1 };
         *self = Self { last: Some(now), answered: Some(now), equivalent, ..Self::default() };
@@ -31,14 +31,19 @@ impl RefreshPace {
         self.failures == 1
     }
 
+    /// Metadata is asked for because of its age: what was asked for in vain before is past.
+    pub(crate) fn grown_old(&mut self) {
+        self.equivalent = 0;
+    }
+
     pub(crate) fn is_failing(&self) -> bool {
         self.failures > 0
     }
 
     /// The earliest moment of the next request.
     pub(crate) fn not_before(&self, backoff: ExponentialBackoff, rng: &mut fastrand::Rng) -> Option<Instant> {
-        let in_a_row = if self.failures > 0 { self.failures - 1 } else { self.equivalent };
-        Some(self.last? + backoff.delay(in_a_row, rng))
+        let in_a_row = if self.failures > 0 { self.failures } else { self.equivalent };
+        Some(self.last? + backoff.delay(in_a_row.saturating_sub(1), rng))
     }
 
     /// When the last answer came.
@@ -85,12 +90,21 @@ mod tests {
         assert!((160..=240).contains(&gap(&pace, now)));
         pace.answered(now, true);
         assert!((80..=120).contains(&gap(&pace, now)));
+        pace.answered(now, false);
+        assert!((80..=120).contains(&gap(&pace, now)), "the first of them");
+        pace.answered(now, false);
+        assert!((160..=240).contains(&gap(&pace, now)));
         for _ in 0..5 {
             pace.answered(now, false);
         }
         assert!((800..=1000).contains(&gap(&pace, now)));
         pace.answered(now, true);
         assert!((80..=120).contains(&gap(&pace, now)));
+        for _ in 0..5 {
+            pace.answered(now, false);
+        }
+        pace.grown_old();
+        assert!((80..=120).contains(&gap(&pace, now)), "a refresh by age is no sign of trouble");
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Inner {
         }
     }
 
-    /// Asks for metadata once and publishes the answer. Whether it said anything new.
+    /// Asks for metadata once and publishes the answer. Whether a leader epoch grew.
     pub(super) async fn refresh_once(&self) -> Result<bool> {
         let connection = self.any_connection().await?;
         if self.config.endpoints == Endpoints::Controllers {
@@ -197,7 +197,7 @@ impl Inner {
         Ok(news)
     }
 
-    /// Publishes an answer. Whether it said anything new.
+    /// Publishes an answer. Whether a leader epoch grew.
     pub(super) fn take_metadata(&self, asked: Asked, response: MetadataResponse, at: &Place) -> Result<bool> {
         if response.error_code == ErrorCode::RebootstrapRequired.code() {
             if self.config.metadata_recovery_rebootstrap {
@@ -210,7 +210,7 @@ impl Inner {
         let before = metadata.current();
         match metadata.update_from(at, asked, response) {
             Some(snapshot) => {
-                let news = !before.is_equivalent(&snapshot);
+                let news = snapshot.has_grown_since(&before);
                 self.publish(snapshot);
                 Ok(news)
             }
@@ -279,7 +279,7 @@ impl Inner {
             tokio::select! {
                 biased;
                 () = self.refresh.notified() => {}
-                () = pause(self.config.metadata_max_age) => return,
+                () = pause(self.config.metadata_max_age) => return lock(&self.pace).grown_old(),
             }
         }
         let Some(not_before) = not_before else { return };

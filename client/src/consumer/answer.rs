@@ -11,7 +11,7 @@ use super::completed_fetch::{CompletedFetch, FetchPosition, ReadOptions};
 use super::fetch_session::Wanted;
 use super::subscription::{FetchRemedy, Fetchable, SubscriptionState, fetch_remedy};
 use crate::error::{Error, Place};
-use crate::metadata::LeaderHint;
+use crate::metadata::{LeaderHint, is_refused_leader};
 use crate::types::BrokerId;
 
 /// The answer about one partition.
@@ -145,7 +145,7 @@ impl Outcome {
 
 /// The leader that a refusal names (KIP-951).
 pub(crate) fn hint(fetch: &Fetchable, data: &PartitionData, endpoints: &[NodeEndpoint]) -> Option<LeaderHint> {
-    let refused = [ErrorCode::NotLeaderOrFollower, ErrorCode::FencedLeaderEpoch].contains(&data.error_code.into());
+    let refused = is_refused_leader(data.error_code.into());
     let leader = &data.current_leader;
     if !refused || leader.leader_id < 0 || leader.leader_epoch < 0 {
         return None;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::batch::ProducerBatch;
 use crate::error::Place;
-use crate::metadata::LeaderHint;
+use crate::metadata::{LeaderHint, is_refused_leader};
 use crate::types::{BrokerId, TopicPartition};
 
 /// What a broker said about one batch.
@@ -74,7 +74,7 @@ pub(crate) fn answers(response: ProduceResponse, batches: &[ProducerBatch]) -> (
         };
         for partition in topic.partition_responses {
             let leader = &partition.current_leader;
-            if leader.leader_id >= 0 {
+            if is_refused_leader(partition.error_code.into()) && leader.leader_id >= 0 && leader.leader_epoch >= 0 {
                 hints.push(LeaderHint {
                     topic: Arc::clone(&name),
                     partition: partition.index,

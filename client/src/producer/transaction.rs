@@ -96,6 +96,9 @@ pub(crate) struct Effects {
     pub(crate) ended: bool,
 }
 
+/// The longest pause before the first partition of a transaction is added again.
+const FIRST_ADD_BACKOFF: Duration = Duration::from_millis(20);
+
 #[derive(Debug)]
 pub(crate) struct TransactionManager {
     transactional_id: String,
@@ -425,7 +428,7 @@ impl TransactionManager {
         }
         match self.verdict(kind, &error) {
             Verdict::Repeat => {
-                let delay = self.backoff.delay(self.failures, &mut self.rng);
+                let delay = self.delay(*kind, &error);
                 self.failures += 1;
                 self.retry_at = Some(now + delay);
                 let coordinator_is_lost = matches!(error.remedy(), Remedy::FindCoordinator | Remedy::RefreshMetadata);
@@ -444,6 +447,18 @@ impl TransactionManager {
         }
         self.succeeded();
         Effects::default()
+    }
+
+    fn delay(&mut self, kind: ControlKind, error: &Error) -> Duration {
+        // The transaction before this one is still being ended, which takes milliseconds (`TransactionManager.java`,
+        // `ADD_PARTITIONS_RETRY_BACKOFF_MS`).
+        let waits_for_the_last = kind == ControlKind::AddPartitions && !self.has_started;
+        match error.code() {
+            Some(ErrorCode::ConcurrentTransactions) if waits_for_the_last => {
+                self.backoff.initial.min(FIRST_ADD_BACKOFF)
+            }
+            _ => self.backoff.delay(self.failures, &mut self.rng),
+        }
     }
 
     /// `client.md` §2, column X.

@@ -217,3 +217,31 @@ fn a_refused_authentication_ends_no_producer() {
     manager.handle_failure(start(), &ControlKind::AddPartitions, refused());
     assert!(matches!(manager.phase(), Phase::AbortableError(_)));
 }
+
+#[test]
+fn the_first_partition_of_a_transaction_waits_for_the_last_one_only_briefly() {
+    let busy = || vec![(KEY, Err(refused(ErrorCode::ConcurrentTransactions)))];
+    let mut manager = initialised(TransactionVersion::V1);
+    manager.begin().unwrap();
+    manager.want_partition(KEY, partition());
+    let now = start();
+    for _ in 0..3 {
+        manager.poll_request(now + Duration::from_secs(9), false).unwrap();
+        manager.handle_response(now, ControlResponse::AddPartitions(busy()), TransactionVersion::V1);
+        assert_eq!(manager.poll_timeout(), Some(now + Duration::from_millis(20)), "it does not grow");
+    }
+    manager.poll_request(now + Duration::from_secs(9), false).unwrap();
+    let loading = vec![(KEY, Err(refused(ErrorCode::CoordinatorLoadInProgress)))];
+    manager.handle_response(now, ControlResponse::AddPartitions(loading), TransactionVersion::V1);
+    assert!(manager.poll_timeout() > Some(now + Duration::from_millis(200)), "another reason");
+
+    let mut manager = started(TransactionVersion::V1);
+    manager.want_partition(PartitionKey { topic: 0, partition: 1 }, TopicPartition::new("t", 1));
+    manager.poll_request(now, false).unwrap();
+    manager.handle_response(now, ControlResponse::AddPartitions(busy()), TransactionVersion::V1);
+    assert!(
+        manager.poll_timeout() >= Some(now + Duration::from_millis(80)),
+        "not the first: {:?}",
+        manager.poll_timeout()
+    );
+}
