@@ -90,7 +90,8 @@ pub(crate) enum CoordinatorKind {
 }
 
 impl Client {
-    /// Connects to the cluster behind the bootstrap servers. Every server is tried once.
+    /// Connects to the cluster behind the bootstrap servers. Every server is tried once. Cancel safe: what was opened by then is
+    /// closed.
     ///
     /// # Errors
     /// [`Error::Config`] when a setting is not valid, [`Error::Connect`] when no server could be reached, with what each
@@ -206,7 +207,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Timeout`] at `deadline`, with what the last answer said; at once when the topic may not be read or its
-    /// name is not legal.
+    /// name is not legal. While no broker can be asked, because they are gone or refuse who we are, it is waited for: brokers
+    /// come back, and rights are given.
     pub async fn topic(&self, name: &str, deadline: Instant) -> Result<Topic> {
         self.await_topic(name, false, deadline).await
     }
@@ -221,7 +223,7 @@ impl Client {
             let error = match cluster.topic(name) {
                 Some(topic) if topic.error.is_none() => return Ok(topic.clone()),
                 Some(topic) => topic.error.map(|code| cluster.refusal(code, format!("topic {name}"))),
-                None => lock(&self.inner().last_error).clone(),
+                None => None,
             };
             if let Some(error) = error.as_ref().filter(|e| asked && e.remedy() == Remedy::GiveUp) {
                 return Err(error.clone());
@@ -372,7 +374,8 @@ impl Client {
         clock::now() + self.config().default_api_timeout
     }
 
-    /// Closes the connections of all handles. What was not answered yet fails.
+    /// Closes the connections of all handles, and returns at once. What was not answered yet fails. Dropping the last handle
+    /// does the same.
     pub fn close(&self) {
         self.inner().shut_down();
     }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use common::{client, config};
 use ottla_client::{
-    Acks, Admin, Certainty, Client, ClientConfig, Compression, Error, ErrorCode, IsolationLevel, OffsetSpec, Producer,
-    ProducerConfig, ProducerRecord, TopicPartition,
+    Acks, Admin, Certainty, Client, ClientConfig, Compression, Consumer, ConsumerConfig, Error, ErrorCode,
+    IsolationLevel, OffsetSpec, Producer, ProducerConfig, ProducerRecord, StartOffset, TopicPartition,
+    TransactionalProducer,
 };
 use ottla_testkit::{ApiKey, Broker};
 
@@ -274,6 +275,48 @@ async fn close_returns_by_its_deadline_with_all_brokers_gone() {
     producer.close(Duration::from_millis(300)).await.unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(2));
     assert!(matches!(delivery.await.unwrap_err(), Error::Delivery { .. }));
+
+    // All the others, and those that are dropped.
+    let transactional = config(|c| c.transactional_id = Some("x".into()));
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let consumer = || {
+        let consumer = Consumer::new(&client, ConsumerConfig::default()).unwrap();
+        consumer.assign([(TopicPartition::new("t", 0), StartOffset::Earliest)]);
+        consumer
+    };
+    let (closed, dropped) = (consumer(), consumer());
+    let producer = TransactionalProducer::new(&client, transactional).unwrap();
+    producer.init().await.unwrap();
+    producer.begin_transaction().unwrap();
+    producer.send(ProducerRecord::new("t").value("x")).await.unwrap().await.unwrap();
+    closed.poll(Duration::from_secs(10)).await.unwrap();
+    dropped.poll(Duration::from_secs(10)).await.unwrap();
+    let admin = Admin::new(&client);
+    drop(broker);
+    let started = Instant::now();
+    let late = producer.close(Duration::from_millis(300)).await.unwrap_err();
+    assert!(matches!(late, Error::Timeout { .. }), "{late}");
+    closed.close().await;
+    drop((dropped, admin));
+    client.close();
+    drop(client);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+/// No panic, and no hang.
+#[tokio::test]
+async fn a_timeout_may_be_as_long_as_it_likes() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    let consumer = Consumer::new(&client, ConsumerConfig::default()).unwrap();
+    consumer.assign([(TopicPartition::new("t", 0), StartOffset::Earliest)]);
+    let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
+    drop(producer.send(ProducerRecord::new("t").value("x")).await.unwrap());
+    producer.close(Duration::MAX).await.unwrap();
+    assert_eq!(consumer.poll(Duration::MAX).await.unwrap().count(), 1);
+    let transactional = config(|c| c.transactional_id = Some("x".into()));
+    TransactionalProducer::new(&client, transactional).unwrap().close(Duration::MAX).await.unwrap();
 }
 
 #[tokio::test]

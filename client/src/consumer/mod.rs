@@ -250,7 +250,7 @@ impl Consumer {
     /// [`Error::CorruptRecords`] for a batch that cannot be read: the position stays in front of it.
     /// [`Error::OffsetOutOfRange`] without a reset policy. [`Error::Broker`] when a topic may not be read.
     pub async fn poll(&self, timeout: Duration) -> Result<ConsumerRecords> {
-        let deadline = clock::now() + timeout;
+        let deadline = clock::after(timeout);
         let shared = &self.shared;
         shared.meters.polled(clock::now());
         let _turn = shared.polling.lock().await;
@@ -333,8 +333,9 @@ impl Consumer {
         Ok(records)
     }
 
-    /// Ends reading. Fetches that are under way are dropped; a task tells the brokers to forget the fetch sessions, for a
-    /// second at most, and is not waited for: a broker answers it only after the fetch before it.
+    /// Ends reading, and returns at once, whatever the brokers do: dropping the consumer does the same. Fetches that are under
+    /// way are dropped; a task tells the brokers to forget the fetch sessions, for a second at most, and is not waited for: a
+    /// broker answers it only after the fetch before it. Cancel safe.
     pub async fn close(self) {
         self.shared.stop.cancel();
     }

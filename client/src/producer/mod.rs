@@ -320,13 +320,14 @@ impl Producer {
         Ok(topic.partitions.iter().map(|p| TopicPartition::new(Arc::clone(&topic.name), p.index)).collect())
     }
 
-    /// Takes no more records, sends what is there for at most `timeout`, and fails the rest.
+    /// Takes no more records, sends what is there for at most `timeout`, and fails the rest. When it is cancelled the rest fails
+    /// then, unless there are other handles of this producer: those go on sending what is there.
     ///
     /// # Errors
     /// [`Error::Timeout`] when something was left.
     pub async fn close(self, timeout: Duration) -> Result<()> {
         let shared = &self.0.shared;
-        let deadline = clock::now() + timeout;
+        let deadline = clock::after(timeout);
         {
             let mut state = shared.lock();
             state.accumulator.gate = Gate::Shut(closed());

@@ -90,7 +90,7 @@ impl ResumedTransaction {
     }
 
     /// Makes one attempt to commit it and gives the broker's refusal as it is, for callers that have a matrix of their
-    /// own.
+    /// own. Cancel safe.
     ///
     /// # Errors
     /// [`Error::Broker`] with the coordinator's code; what kept it from being asked.

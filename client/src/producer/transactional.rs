@@ -94,7 +94,7 @@ impl TransactionalProducer {
         Ok(Transaction { producer: self, is_over: false })
     }
 
-    /// Puts a record into the open transaction; otherwise like [`Producer::send`].
+    /// Puts a record into the open transaction; otherwise like [`Producer::send`], and as cancel safe.
     ///
     /// # Errors
     /// As [`Producer::send`]; [`Error::Abortable`] when something in the transaction failed before.
@@ -203,12 +203,13 @@ impl TransactionalProducer {
         self.call(TransactionManager::detach)
     }
 
-    /// Aborts what is open, and ends the producer.
+    /// Aborts what is open, and ends the producer, for at most `timeout`. When it is cancelled the broker aborts the transaction
+    /// at its timeout, if it was not asked to yet.
     ///
     /// # Errors
     /// [`Error::Timeout`] when the abort did not succeed in time: the broker aborts the transaction at its timeout.
     pub async fn close(self, timeout: Duration) -> Result<()> {
-        let deadline = clock::now() + timeout;
+        let deadline = clock::after(timeout);
         if self.call(TransactionManager::abort).is_ok() {
             let ended = |manager: &TransactionManager| match manager.phase() {
                 Phase::Aborting => None,
@@ -268,7 +269,7 @@ pub struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// As [`TransactionalProducer::send`].
+    /// As [`TransactionalProducer::send`], and as cancel safe.
     ///
     /// # Errors
     /// As there.
@@ -276,7 +277,8 @@ impl Transaction<'_> {
         self.producer.send(record).await
     }
 
-    /// As [`TransactionalProducer::commit_transaction`]. When it fails the transaction is aborted.
+    /// As [`TransactionalProducer::commit_transaction`]. When it is cancelled, or its time is up, the commit goes on in the
+    /// background, and `commit_transaction` goes on waiting for it; after any other failure the transaction is aborted.
     ///
     /// # Errors
     /// As there.
@@ -286,7 +288,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// As [`TransactionalProducer::abort_transaction`].
+    /// As [`TransactionalProducer::abort_transaction`]. When it is cancelled the abort goes on in the background.
     ///
     /// # Errors
     /// As there.
