@@ -1,6 +1,7 @@
 //! The handle that everything else is built on: connections, metadata, coordinators.
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
+mod bootstrap;
 mod controllers;
 mod describe;
 mod upkeep;
@@ -16,6 +17,7 @@ use ottla_protocol::{ApiKey, ErrorCode, Request, VersionRange};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::bootstrap::Bootstrap;
 pub(crate) use self::controllers::{CONTROLLERS, no_broker};
 pub(crate) use self::describe::Describe;
 use self::wanted::WantedTopics;
@@ -62,6 +64,7 @@ struct Inner {
     coordinators: Mutex<HashMap<(CoordinatorKind, String), BrokerId>>,
     /// The producers and consumers, to describe them.
     users: Mutex<Vec<Weak<dyn Describe>>>,
+    bootstrap: watch::Sender<Bootstrap>,
     closed: CancellationToken,
 }
 
@@ -90,13 +93,25 @@ pub(crate) enum CoordinatorKind {
 }
 
 impl Client {
-    /// Connects to the cluster behind the bootstrap servers. Every server is tried once. Cancel safe: what was opened by then is
-    /// closed.
+    /// Connects to the cluster behind the bootstrap servers: [`Client::start`], and its first call. Every server is tried
+    /// once, and for `bootstrap.resolve.timeout.ms` again. Cancel safe: what was begun ends.
     ///
     /// # Errors
     /// [`Error::Config`] when a setting is not valid, [`Error::Connect`] when no server could be reached, with what each
     /// of them answered.
     pub async fn connect(config: ClientConfig) -> Result<Self> {
+        let client = Self::start(config)?;
+        client.found().await?;
+        Ok(client)
+    }
+
+    /// Starts a client and does not wait: the cluster behind the bootstrap servers is looked for in the background, and calls
+    /// wait for it. While it cannot be found, and `bootstrap.resolve.timeout.ms` is over, they fail with what the servers
+    /// answered last (KIP-909); the search goes on. Until it is found [`Client::cluster`] is empty.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a setting is not valid.
+    pub fn start(config: ClientConfig) -> Result<Self> {
         config.validate()?;
         warn(&config.warnings());
         let config = Arc::new(config);
@@ -112,13 +127,31 @@ impl Client {
             last_error: Mutex::default(),
             coordinators: Mutex::default(),
             users: Mutex::default(),
+            bootstrap: watch::Sender::default(),
             closed: CancellationToken::new(),
         });
         let client = Self(Arc::new(Handle { inner: Arc::clone(&inner) }));
-        inner.find_cluster().await?;
-        lock(&inner.pace).answered(clock::now(), true);
         tokio::spawn(upkeep::run(inner));
         Ok(client)
+    }
+
+    /// Waits for the cluster to be found. Cancel safe.
+    pub(crate) async fn found(&self) -> Result<()> {
+        self.inner().found().await
+    }
+
+    /// As [`Self::found`], until `deadline`.
+    pub(crate) async fn found_by(&self, deadline: Instant, what: &str) -> Result<()> {
+        let started = clock::now();
+        tokio::time::timeout_at(deadline.into(), self.found()).await.unwrap_or_else(|_| {
+            let last = self.inner().refresh_failure().map(Box::new);
+            Err(Error::Timeout { what: what.to_owned(), after: clock::since(started), last })
+        })
+    }
+
+    /// Whether no cluster was found yet, and calls are not to wait for it.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.inner().is_not_found()
     }
 
     /// The settings.
@@ -217,6 +250,8 @@ impl Client {
         let mut changes = self.cluster_changes();
         lock(&self.inner().wanted).use_now(clock::now(), name, may_create);
         let started = clock::now();
+        let what = format!("finding the topic {name}");
+        self.found_by(deadline, &what).await?;
         let mut asked = false;
         loop {
             let cluster = Arc::clone(&changes.borrow_and_update());
@@ -235,7 +270,6 @@ impl Client {
                 changed = changes.changed() => changed.map_err(|_| closed())?,
                 () = self.inner().closed.cancelled() => return Err(closed()),
                 () = tokio::time::sleep_until(deadline.into()) => {
-                    let what = format!("finding the topic {name}");
                     let last = self.inner().refresh_failure().or(error);
                     return Err(Error::Timeout { what, after: clock::since(started), last: last.map(Box::new) });
                 }
@@ -316,6 +350,7 @@ impl Client {
 
     /// A connection to any broker: one that is open, else a known one, else a bootstrap server.
     pub(crate) async fn any_connection(&self) -> Result<Connection> {
+        self.found().await?;
         self.inner().any_connection().await
     }
 
@@ -344,6 +379,7 @@ impl Client {
             match tokio::time::timeout_at(deadline.into(), attempt()).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) if error.remedy() == Remedy::GiveUp || failures >= retries => return Err(error),
+                Ok(Err(error)) if self.is_not_found() => return Err(error),
                 Ok(Err(error)) => last = Some(error),
                 Err(_) => break,
             }
@@ -356,6 +392,7 @@ impl Client {
             }
             pause(delay).await;
         }
+        let last = last.or_else(|| self.inner().refresh_failure());
         Err(Error::Timeout { what: what.to_owned(), after: clock::since(started), last: last.map(Box::new) })
     }
 

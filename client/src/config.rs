@@ -111,9 +111,9 @@ pub struct ClientConfig {
     pub metadata_max_idle: Duration,
     /// `client.dns.lookup`: which addresses of a name are tried, and by which name. Default: all, by the name given.
     pub client_dns_lookup: DnsLookup,
-    /// `bootstrap.resolve.timeout.ms`: how long [`Client::connect`](crate::Client::connect) goes on while no bootstrap server
-    /// can be found, as where names are known only once brokers run (KIP-909). Default: 0,
-    /// the first failed round is the error of the first call.
+    /// `bootstrap.resolve.timeout.ms`: how long calls, [`Client::connect`](crate::Client::connect) among them, wait while no
+    /// bootstrap server can be reached, as where names are known only once brokers run (KIP-909). They are looked for in
+    /// the background. Default: 0, the first failed round is the error of the first call.
     pub bootstrap_resolve_timeout: Duration,
     /// `enable.metrics.push`: send metrics to the brokers (KIP-714). Default: false, and not Kafka's true; true is refused,
     /// as it cannot be done yet.

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The drivers, by their paths under `src`.
-const DRIVERS: [&str; 42] = [
+const DRIVERS: [&str; 43] = [
     "admin/acls.rs",
     "admin/brokers.rs",
     "admin/call.rs",
@@ -30,6 +30,7 @@ const DRIVERS: [&str; 42] = [
     "admin/topics.rs",
     "admin/transactions.rs",
     "client.rs",
+    "client/bootstrap.rs",
     "client/controllers.rs",
     "client/upkeep.rs",
     "clock.rs",

@@ -177,7 +177,7 @@ impl Admin {
             }
             _ => true,
         };
-        may && error.remedy() != Remedy::GiveUp
+        may && error.remedy() != Remedy::GiveUp && !self.client.is_not_found()
     }
 
     /// A call with one result: again until it is there, fails for good, or `default.api.timeout.ms` has passed.

@@ -21,10 +21,15 @@ use crate::network::least_loaded::{Standing, in_turn, is_out_of_reach, least_loa
 use crate::network::pool::{bootstrap_id, pause};
 use crate::types::BrokerId;
 
-/// The task that refreshes metadata when it is asked to, and when it grows old.
+/// The task that finds the cluster, and refreshes metadata when it is asked to, and when it grows old.
 pub(super) async fn run(inner: Arc<Inner>) {
     let mut rng = fastrand::Rng::new();
     let mut asked = 0;
+    tokio::select! {
+        biased;
+        () = inner.closed.cancelled() => return,
+        () = inner.bootstrap() => {}
+    }
     loop {
         tokio::select! {
             biased;
@@ -165,18 +170,6 @@ impl Inner {
         self.changes.send_replace(metadata.rebootstrap());
         drop(metadata);
         lock(&self.coordinators).clear();
-    }
-
-    /// The first answer. Bootstrap servers that cannot be reached are tried again for `bootstrap.resolve.timeout.ms`, as
-    /// where a name is only known once its broker runs (KIP-909).
-    pub(super) async fn find_cluster(&self) -> Result<()> {
-        let deadline = clock::now() + self.config.bootstrap_resolve_timeout;
-        loop {
-            match self.refresh_once().await {
-                Err(Error::Connect { .. }) if clock::now() < deadline => pause(self.config.reconnect_backoff_max).await,
-                found => return found.map(drop),
-            }
-        }
     }
 
     /// Asks for metadata once and publishes the answer. Whether a leader epoch grew.

@@ -75,6 +75,14 @@ impl Fetcher {
     pub(crate) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let mut changes = shared.client.cluster_changes();
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return self.close().await,
+            found = shared.client.found() => if let Err(error) = found {
+                shared.lock().tell(error);
+                shared.ready.notify_waiters();
+            }
+        }
         loop {
             let look_again = self.pass(clock::now());
             tokio::select! {

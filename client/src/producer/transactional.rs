@@ -62,6 +62,8 @@ impl TransactionalProducer {
     /// # Errors
     /// [`Error::Timeout`] after `max.block.ms`: call it again. Anything else: the setting or the rights are wrong.
     pub async fn init(&self) -> Result<ProducerIdAndEpoch> {
+        let shared = self.producer.shared();
+        shared.client.found_by(clock::now() + shared.config.max_block, "finding the cluster").await?;
         self.call(TransactionManager::init)?;
         let meter = &self.producer.shared().meters.all.txn_init_time_ns_total;
         let initialized = self.wait_for_phase("init", |manager| match manager.phase() {
