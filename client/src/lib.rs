@@ -22,7 +22,7 @@
 //!
 //! # Configuration
 //!
-//! [`ClientConfig`], [`ProducerConfig`] and [`ConsumerConfig`] have Kafka's settings as fields: `linger.ms` is
+//! [`ClientConfig`], [`ProducerConfig`], [`ConsumerConfig`] and [`AdminConfig`] have Kafka's settings as fields: `linger.ms` is
 //! [`linger`](ProducerConfig::linger), a [`Duration`](std::time::Duration). Defaults are those of the Java client; where one
 //! differs its documentation says so. Settings are checked once, when a client, producer or consumer is made: a value out
 //! of range is an error that names the setting and its range, and is never made to fit.

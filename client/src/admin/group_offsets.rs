@@ -18,7 +18,7 @@ use ottla_protocol::{ApiKey, ErrorCode};
 use super::call::{Round, Target, asked, outcome};
 use super::groups::of_group;
 use super::{Admin, PerItem, by_topic, indexes};
-use crate::error::{Error, Place, Remedy, Result};
+use crate::error::{Error, Place, Result};
 use crate::types::{OffsetAndMetadata, TopicPartition};
 
 /// Topic ids took the place of names in version 10; names are what callers have.
@@ -30,7 +30,8 @@ impl Admin {
     /// The positions that a group has stored; `None` for a partition without one.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the coordinator could not be asked; missing rights at once.
+    /// When the coordinator could not be asked; per partition [`Error::Broker`], and [`Error::Timeout`] where a transaction that
+    /// is not decided keeps its position back.
     pub async fn committed_offsets(
         &self,
         group: &str,
@@ -42,7 +43,7 @@ impl Admin {
     /// All positions that a group has stored. Brokers 0.10.2 and newer.
     ///
     /// # Errors
-    /// As [`committed_offsets`](Self::committed_offsets).
+    /// As [`committed_offsets`](Self::committed_offsets); the error of any partition.
     pub async fn all_committed_offsets(&self, group: &str) -> Result<HashMap<TopicPartition, OffsetAndMetadata>> {
         let stored = self.stored(group, None).await?;
         let positions = stored.into_iter().filter_map(|(tp, result)| match result {
@@ -53,11 +54,12 @@ impl Admin {
     }
 
     async fn stored(&self, group: &str, partitions: Option<&[TopicPartition]>) -> Result<Stored> {
-        let what = format!("OffsetFetch of group {group}");
-        self.once(&what, Target::Group(group.to_owned()), |node| async move {
-            let build = |version| offset_fetch(group, partitions, version);
+        let partitions = partitions.map(<[TopicPartition]>::to_vec);
+        let coordinator = Target::Group(group.to_owned());
+        self.some_or_all(ApiKey::OffsetFetch, partitions, coordinator, |node, partitions| async move {
+            let build = |version| offset_fetch(group, partitions.as_deref(), version);
             let (response, at) = self.send(node, Some(NEWEST_WITH_NAMES), build).await?;
-            stored_offsets(group, response, &at)
+            Ok(Round::new(response.throttle_time_ms, stored_offsets(group, response, &at)?))
         })
         .await
     }
@@ -200,17 +202,15 @@ fn stored_offsets(group: &str, response: OffsetFetchResponse, at: &Place) -> Res
                 leader_epoch: Some(epoch).filter(|epoch| *epoch >= 0),
                 metadata: metadata.unwrap_or_default(),
             })),
-            // Offsets of a transaction that is not decided (KIP-447), or a coordinator that moved.
-            _ if error.remedy() != Remedy::GiveUp => return Err(error),
+            // Such as UNSTABLE_OFFSET_COMMIT: a transaction that is not decided (KIP-447).
             _ => Err(error),
         };
         stored.insert(topic_partition, result);
-        Ok(())
     };
     for topic in response.topics {
         for p in topic.partitions {
             let epoch = p.committed_leader_epoch;
-            put(&topic.name, p.partition_index, p.committed_offset, epoch, p.metadata, p.error_code)?;
+            put(&topic.name, p.partition_index, p.committed_offset, epoch, p.metadata, p.error_code);
         }
     }
     for answer in response.groups {
@@ -218,7 +218,7 @@ fn stored_offsets(group: &str, response: OffsetFetchResponse, at: &Place) -> Res
         for topic in answer.topics {
             for p in topic.partitions {
                 let epoch = p.committed_leader_epoch;
-                put(&topic.name, p.partition_index, p.committed_offset, epoch, p.metadata, p.error_code)?;
+                put(&topic.name, p.partition_index, p.committed_offset, epoch, p.metadata, p.error_code);
             }
         }
     }
