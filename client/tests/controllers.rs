@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ottla_client::{
     AclBinding, AclOperation, AclPermission, AclResourceType, Admin, AdminConfig, BrokerId, Client, ClientConfig,
-    Error, ErrorCode, GroupFilter, NewTopic, PatternType, Result, TopicPartition,
+    ConfigOp, ConfigResource, Error, ErrorCode, GroupFilter, NewTopic, PatternType, Result, TopicPartition,
 };
 use ottla_testkit::kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use ottla_testkit::kafka_protocol::messages::{BrokerId as NodeId, DescribeClusterRequest, DescribeClusterResponse};
@@ -65,6 +65,13 @@ async fn controllers_are_asked_and_the_active_one_decides() {
     };
     admin.create_acls(&[rule]).await.unwrap();
     assert_eq!((at_active.hits(), at_others.map(|rule| rule.hits())), (1, [0, 0]));
+
+    // What is a broker's too: it may be none of the controllers.
+    let at_active = broker.on(ApiKey::IncrementalAlterConfigs).node(2).delay(Duration::ZERO).always();
+    let change = || vec![("log.cleaner.threads".to_owned(), ConfigOp::Set("2".to_owned()))];
+    let changes = [0, 7].map(|id| (ConfigResource::Broker(BrokerId(id)), change())).into();
+    let changed = admin.incremental_alter_configs(&changes).await.unwrap();
+    assert_eq!((changed.len(), at_active.hits()), (2, 1), "{changed:?}");
 }
 
 #[tokio::test]

@@ -68,6 +68,14 @@ impl ConfigResource {
         }
     }
 
+    /// Who changes it. Of controllers the active one does, also what is a broker's.
+    fn writer(&self, of_controllers: bool) -> Target {
+        match self {
+            Self::Broker(_) if of_controllers => Target::Controller,
+            _ => self.target(),
+        }
+    }
+
     /// Reading is for any broker, but for what a broker alone knows.
     fn reader(&self) -> Target {
         match self.target() {
@@ -225,7 +233,8 @@ impl Admin {
         changes: &HashMap<ConfigResource, Vec<(String, ConfigOp)>>,
     ) -> Result<PerItem<ConfigResource, ()>> {
         let api = ApiKey::IncrementalAlterConfigs;
-        let altered = self.each(api, changes.keys().cloned(), ConfigResource::target, |node, resources| async move {
+        let writer = |resource: &ConfigResource| resource.writer(self.client.is_of_controllers());
+        let altered = self.each(api, changes.keys().cloned(), writer, |node, resources| async move {
             let wanted = resources.iter().map(|resource| {
                 let (resource_type, resource_name) = resource.wire();
                 let configs = changes.get(resource).into_iter().flatten().map(change).collect();
@@ -254,7 +263,8 @@ impl Admin {
         configs: &HashMap<ConfigResource, HashMap<String, String>>,
     ) -> Result<PerItem<ConfigResource, ()>> {
         let api = ApiKey::AlterConfigs;
-        let altered = self.each(api, configs.keys().cloned(), ConfigResource::target, |node, resources| async move {
+        let writer = |resource: &ConfigResource| resource.writer(self.client.is_of_controllers());
+        let altered = self.each(api, configs.keys().cloned(), writer, |node, resources| async move {
             let wanted = resources.iter().map(|resource| {
                 let (resource_type, resource_name) = resource.wire();
                 let settings = configs.get(resource).into_iter().flatten();

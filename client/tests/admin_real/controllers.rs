@@ -31,6 +31,10 @@ pub(crate) async fn controllers(w: &World, kafka: &Kafka) {
     let change = vec![("message.max.bytes".to_owned(), ConfigOp::Set("1048588".to_owned()))];
     let changes = HashMap::from([(ConfigResource::BrokerDefault, change)]);
     admin.incremental_alter_configs(&changes).await.unwrap().remove(&ConfigResource::BrokerDefault).unwrap().unwrap();
+    let threads = || vec![("log.cleaner.threads".to_owned(), ConfigOp::Set("2".to_owned()))];
+    let of_each = w.ids.iter().map(|id| (ConfigResource::Broker(*id), threads())).collect();
+    let changed = admin.incremental_alter_configs(&of_each).await.unwrap();
+    assert!(changed.len() == 3 && changed.values().all(Result::is_ok), "{changed:?}");
     let moving = admin.list_partition_reassignments(None).await.unwrap();
     assert!(moving.is_empty(), "{moving:?}");
     let created = admin.create_topics([NewTopic::new("by-controller", 1, 1)]).await.unwrap();
