@@ -67,6 +67,19 @@ async fn a_record_for_a_leader_that_cannot_be_reached_names_it_and_the_cause() {
     }
 }
 
+/// Invariant 4: it is no refusal of who we are, and another broker is tried.
+#[tokio::test]
+async fn a_connection_that_is_lost_during_the_authentication_is_not_a_refusal() {
+    let broker = Broker::builder().nodes(2).topic("t", 1).sasl_user("alice", "secret").start().await.unwrap();
+    let lost = broker.on(ApiKey::SaslAuthenticate).hang_up().times(1);
+    Client::connect(alice(&broker)).await.unwrap();
+    assert_eq!(lost.hits(), 1);
+    let _lost = broker.on(ApiKey::SaslAuthenticate).hang_up().always();
+    let error = Client::connect(alice(&broker)).await.unwrap_err();
+    assert!(error.is_retriable(), "{error}");
+    assert!(error.to_string().contains("it hung up during the authentication"), "{error}");
+}
+
 #[tokio::test]
 async fn a_record_for_a_leader_that_lets_nobody_in_carries_the_last_authentication_error() {
     let broker = Broker::builder().nodes(2).topic("t", 1).sasl_user("alice", "secret").start().await.unwrap();

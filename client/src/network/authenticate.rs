@@ -89,6 +89,11 @@ impl Authenticate {
         self.round
     }
 
+    /// A refusal would come as an answer: brokers before 1.0 only hang up.
+    pub(crate) fn is_answered_in_words(&self) -> bool {
+        self.tokens != Tokens::Bare
+    }
+
     /// What to send. Overwrite it with [`wipe`] once it is sent.
     pub(crate) fn frame(&mut self, correlation_id: i32) -> Result<Segments, Refused> {
         self.asked = correlation_id;

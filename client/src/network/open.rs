@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ottla_protocol::{ApiVersions, FrameDecoder, Segments};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::authenticate::{Next, wipe};
+use super::authenticate::{Authenticate, Next, wipe};
 use super::dial::{Dial, Stream, Tcp, secure};
 use super::foreign;
 use super::handshake::{AskVersions, Identity, Step};
@@ -168,14 +168,7 @@ impl Opener {
             correlation_id += 1;
             let frame = state.frame(correlation_id).map_err(|e| refused(e.reason))?;
             let answer = round_trip(stream, frame, host).await.map_err(NotOpened::Connect)?;
-            // A broker before 1.0 hangs up on a wrong password and says no more.
-            let answer = answer.ok_or_else(|| {
-                let round = state.round();
-                refused(match round {
-                    0 => "it hung up when SASL began: security.protocol may be wrong for this listener".to_owned(),
-                    _ => "it hung up during the authentication: the user name or password may be wrong".to_owned(),
-                })
-            })?;
+            let answer = answer.ok_or_else(|| hung_up(&state))?;
             match answered(state, answer).await.map_err(|e| refused(e.reason))? {
                 Next::Send(next) => state = next,
                 Next::Done { lifetime } => return Ok(lifetime),
@@ -189,6 +182,21 @@ impl Opener {
             "it hangs up on every version of the first request: it is not a Kafka broker of 0.10 or newer (a ZooKeeper or \
              a controller, perhaps){other}"
         )
+    }
+}
+
+/// A broker before 1.0 hangs up on a wrong password and says no more. A newer one answers: that the connection is gone says
+/// nothing of who we are.
+fn hung_up(state: &Authenticate) -> NotOpened {
+    match (state.round(), state.is_answered_in_words()) {
+        (0, _) => NotOpened::Connect(
+            "it hung up when SASL began: it may have gone, or security.protocol may be wrong for this listener"
+                .to_owned(),
+        ),
+        (_, true) => NotOpened::Connect("it hung up during the authentication".to_owned()),
+        (_, false) => NotOpened::Authentication(
+            "it hung up during the authentication: the user name or password may be wrong".to_owned(),
+        ),
     }
 }
 
