@@ -23,10 +23,10 @@ impl RefreshPace {
         *self = Self { last: Some(now), answered: Some(now), equivalent, ..Self::default() };
     }
 
-    /// No answer could be had. Whether this is the first failure in a row.
-    pub(crate) fn failed(&mut self, now: Instant) -> bool {
+    /// An attempt that began then brought no answer. Whether this is the first failure in a row.
+    pub(crate) fn failed(&mut self, begun: Instant, now: Instant) -> bool {
         self.last = Some(now);
-        self.failing_since.get_or_insert(now);
+        self.failing_since.get_or_insert(begun);
         self.failures += 1;
         self.failures == 1
     }
@@ -84,9 +84,9 @@ mod tests {
     fn failures_and_equivalent_answers_in_a_row_slow_requests_down() {
         let now = Instant::now();
         let mut pace = RefreshPace::default();
-        assert!(pace.failed(now));
+        assert!(pace.failed(now, now));
         assert!((80..=120).contains(&gap(&pace, now)));
-        assert!(!pace.failed(now));
+        assert!(!pace.failed(now, now));
         assert!((160..=240).contains(&gap(&pace, now)));
         pace.answered(now, true);
         assert!((80..=120).contains(&gap(&pace, now)));
@@ -112,7 +112,8 @@ mod tests {
         let now = Instant::now();
         let trigger = Duration::from_secs(300);
         let mut pace = RefreshPace::default();
-        pace.failed(now);
+        // Since the first attempt began, not since it failed.
+        pace.failed(now, now + Duration::from_secs(30));
         assert!(!pace.is_overdue(now + Duration::from_secs(299), trigger));
         assert!(pace.is_overdue(now + trigger, trigger));
         assert!(!pace.is_overdue(now + trigger + Duration::from_secs(1), trigger));

@@ -219,6 +219,52 @@ async fn all_topics_are_watched_as_long_as_somebody_wants_them() {
 }
 
 #[tokio::test]
+async fn a_topic_that_cannot_be_created_does_not_keep_others_from_being_watched() {
+    let broker = Broker::builder().topic("a1", 1).auto_create_topics(false).start().await.unwrap();
+    let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
+    let mut impatient = ProducerConfig::default();
+    impatient.max_block = Duration::from_millis(200);
+    let producer = Producer::new(&client, impatient).unwrap();
+    producer.send(ProducerRecord::new("missing").value("v")).await.unwrap_err();
+    let _watch = client.watch_all_topics();
+    let deadline = Instant::now() + LONG;
+    while client.cluster().topic("a1").is_none() {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn metadata_that_is_old_at_once_is_asked_for_at_a_distance() {
+    let broker = Broker::builder().start().await.unwrap();
+    let mut config = ClientConfig::new(&broker.bootstrap());
+    config.metadata_max_age = Duration::ZERO;
+    let _client = Client::connect(config).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = broker.received(ApiKey::Metadata);
+    assert!((2..30).contains(&asked), "{asked}");
+}
+
+/// KIP-1102: the broker that is connected hears, and says nothing of the cluster.
+#[tokio::test]
+async fn brokers_that_give_no_metadata_for_long_are_left_for_the_bootstrap_servers() {
+    let (old, new) = (
+        Broker::builder().topic("t", 1).start().await.unwrap(),
+        Broker::builder().topic("t", 1).topic("new", 1).start().await.unwrap(),
+    );
+    let names = Arc::new(Names::default());
+    names.set("bootstrap.test:9092", &old.bootstrap());
+    let mut config = named(&names);
+    config.metadata_recovery_rebootstrap_trigger = Duration::from_millis(300);
+    config.request_timeout = Duration::from_millis(200);
+    let client = Client::connect(config).await.unwrap();
+    client.topic("t", Instant::now() + LONG).await.unwrap();
+    names.set("bootstrap.test:9092", &new.bootstrap());
+    let _silent = old.on(ApiKey::Metadata).drop_response().always();
+    client.topic("new", Instant::now() + LONG).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_topic_that_may_not_be_read_fails_its_callers_only() {
     let broker = Broker::builder().topic("t", 1).topic("secret", 1).start().await.unwrap();
     let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();

@@ -24,11 +24,12 @@ impl Inner {
         let deadline = clock::now() + self.config.bootstrap_resolve_timeout;
         let mut rng = fastrand::Rng::new();
         for failures in 0.. {
+            let begun = clock::now();
             let error = match self.refresh_once().await {
                 Ok(_) => break,
                 Err(error) => error,
             };
-            lock(&self.pace).failed(clock::now());
+            lock(&self.pace).failed(begun, clock::now());
             *lock(&self.last_error) = Some(error.clone());
             let may_pass = matches!(error, Error::Connect { .. }) && error.is_retriable();
             if !may_pass || clock::now() >= deadline {

@@ -38,6 +38,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
         }
         inner.forget_idle_topics();
         asked = lock(&inner.wanted).begun();
+        let begun = clock::now();
         let refreshed = tokio::select! {
             biased;
             () = inner.closed.cancelled() => return,
@@ -52,7 +53,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
                 *lock(&inner.last_error) = None;
             }
             Err(error) => {
-                if lock(&inner.pace).failed(clock::now()) {
+                if lock(&inner.pace).failed(begun, clock::now()) {
                     tracing::warn!(%error, "metadata cannot be refreshed");
                 }
                 *lock(&inner.last_error) = Some(error);
@@ -223,7 +224,7 @@ impl Inner {
         }
     }
 
-    /// What to ask for: all topics, when somebody watches them and none has to be created; else those that are wanted.
+    /// What to ask for: all topics, when somebody watches them; else those that are wanted.
     /// Those that are created if they are not there have a request of their own, which says so for all that it names.
     fn metadata_requests(&self, version: i16) -> Vec<(Asked, MetadataRequest)> {
         let wanted = lock(&self.wanted);
@@ -237,7 +238,7 @@ impl Inner {
         if !create.is_empty() {
             requests.push((Asked::Some, request(Some(create), true)));
         }
-        if watches_all && requests.is_empty() {
+        if watches_all {
             // Version 0 has no null: an empty list is all topics there.
             requests.push((Asked::All, request((version == 0).then(Vec::new), version < 4)));
         } else if requests.is_empty() || !others.is_empty() {
@@ -272,7 +273,7 @@ impl Inner {
             tokio::select! {
                 biased;
                 () = self.refresh.notified() => {}
-                () = pause(self.config.metadata_max_age) => return lock(&self.pace).grown_old(),
+                () = pause(self.config.metadata_max_age) => lock(&self.pace).grown_old(),
             }
         }
         let Some(not_before) = not_before else { return };
