@@ -277,6 +277,13 @@ impl Client {
         }
     }
 
+    /// The cluster as it is now, by a request of its own.
+    pub(crate) async fn refreshed(&self, deadline: Instant) -> Result<Arc<ClusterSnapshot>> {
+        let inner = self.inner();
+        self.retrying("finding the brokers", deadline, || inner.refresh_once()).await?;
+        Ok(self.cluster())
+    }
+
     /// Takes over what a broker said of new leaders (KIP-951). Whether any of it was news.
     pub(crate) fn apply_leader_hints(&self, hints: &[LeaderHint]) -> bool {
         let inner = self.inner();

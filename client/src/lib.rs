@@ -80,7 +80,7 @@ pub use admin::{
     ProducerState, QuorumDescription, QuorumReplica, QuotaEntity, QuotaFilter, QuotaMatch, Replica, ReplicaOnDisk,
     ScramAlteration, ScramCredential, ScramMechanism, ShareGroupDescription, ShareGroupMember, ShareGroupOffset,
     StreamsGroupDescription, StreamsGroupMember, StreamsTasks, TopicDetails, TopicPartitionDetails,
-    TransactionDescription, TransactionListing, VoterEndpoint,
+    TransactionDescription, TransactionFilter, TransactionListing, VoterEndpoint,
 };
 pub use client::{AllTopics, Client};
 pub use config::{ClientConfig, DnsLookup, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig, TlsVersion};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ottla_client::{
     Admin, Client, ClientConfig, ConfigResource, ElectionType, Error, ErrorCode, GroupDescription, GroupFilter,
     IsolationLevel, MemberToRemove, NewPartitions, NewTopic, OffsetAndMetadata, OffsetSpec, Producer, ProducerConfig,
-    ProducerRecord, ScramAlteration, ScramMechanism, TopicPartition,
+    ProducerRecord, ScramAlteration, ScramMechanism, TopicPartition, TransactionFilter,
 };
 use ottla_testkit::{ApiKey, Broker, ErrorCode as Code};
 
@@ -306,7 +306,7 @@ async fn a_broker_that_is_down_hides_its_own_list_alone() {
     assert_eq!(groups.valid.iter().map(|g| g.group_id.as_str()).collect::<Vec<_>>(), ["g"]);
     assert_eq!(groups.errors.keys().collect::<Vec<_>>(), [&other]);
     assert_eq!(groups.all().unwrap_err().code(), Some(ErrorCode::CoordinatorLoadInProgress));
-    let transactions = admin.list_transactions(&[]).await.unwrap();
+    let transactions = admin.list_transactions(&TransactionFilter::default()).await.unwrap();
     assert_eq!(transactions.errors[&other].code(), Some(ErrorCode::ClusterAuthorizationFailed));
 }
 
@@ -353,4 +353,52 @@ async fn passwords_of_several_users_are_changed_together() {
     assert!(altered.len() == 4 && altered["alice"].is_ok() && altered["carol"].is_ok(), "{altered:?}");
     assert_eq!(altered["bob"].as_ref().unwrap_err().code(), Some(ErrorCode::ResourceNotFound));
     assert!(matches!(altered["dave"], Err(Error::Misuse { .. })), "nothing of dave was sent");
+}
+
+/// Whom to ask for one of them is not to be learned: the others are not held up.
+#[tokio::test]
+async fn an_item_that_nobody_answers_for_fails_alone() {
+    let (broker, client) = cluster().await;
+    let mut config = client.config().clone();
+    config.default_api_timeout = Duration::from_secs(4);
+    let admin = Admin::new(&Client::connect(config).await.unwrap());
+    write(&client).await;
+    let (there, typo) = (TopicPartition::new("orders", 3), TopicPartition::new("oders", 0));
+    let ends = HashMap::from([(there.clone(), OffsetSpec::Latest), (typo.clone(), OffsetSpec::Latest)]);
+    let listed = admin.list_offsets(&ends, IsolationLevel::ReadUncommitted).await;
+    assert_eq!(listed[&there].as_ref().unwrap().offset, Some(4));
+    let error = listed[&typo].as_ref().unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::UnknownTopicOrPartition), "{error}");
+    assert_eq!(error.to_string().matches("did not succeed within").count(), 1, "{error}");
+
+    let position = HashMap::from([(there, OffsetAndMetadata::new(7))]);
+    admin.commit_offsets("here", &position).await.unwrap();
+    let lost = broker.on(ApiKey::FindCoordinator).reply(
+        |request: &ottla_testkit::kafka_protocol::messages::FindCoordinatorRequest| {
+            use ottla_testkit::kafka_protocol::messages::FindCoordinatorResponse;
+            use ottla_testkit::kafka_protocol::messages::find_coordinator_response::Coordinator;
+            let lost = |key| Coordinator::default().with_key(key).with_error_code(15).with_node_id((-1).into());
+            let keys = request.coordinator_keys.iter().cloned();
+            FindCoordinatorResponse::default().with_coordinators(keys.map(lost).collect())
+        },
+    );
+    let _lost = lost.always();
+    let described = admin.describe_groups(&["here", "gone"]).await.unwrap();
+    assert!(described["here"].is_ok(), "{described:?}");
+    assert_eq!(described["gone"].as_ref().unwrap_err().code(), Some(ErrorCode::CoordinatorNotAvailable));
+}
+
+#[tokio::test]
+async fn every_broker_that_there_is_now_is_asked_for_what_it_lists() {
+    let mut broker = Broker::builder().nodes(3).start().await.unwrap();
+    let bootstrap = broker.bootstrap();
+    let left = 2;
+    broker.kill_node(left);
+    let client = Client::connect(ClientConfig::new(&bootstrap)).await.unwrap();
+    assert_eq!(client.cluster().brokers().count(), 2);
+    broker.restart_node(left).await.unwrap();
+    let asked = broker.received(ApiKey::ListGroups);
+    let listing = Admin::new(&client).list_groups(&GroupFilter::default()).await.unwrap();
+    assert!(listing.errors.is_empty(), "{listing:?}");
+    assert_eq!(broker.received(ApiKey::ListGroups) - asked, 3);
 }

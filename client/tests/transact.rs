@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ottla_client::{
     Admin, Client, ClientConfig, EndMarkerKind, EndOutcome, Error, ErrorCode, IsolationLevel, OffsetSpec,
-    PreparedTransaction, ProducerConfig, ProducerRecord, TopicPartition, TransactionalProducer,
+    PreparedTransaction, ProducerConfig, ProducerRecord, TopicPartition, TransactionFilter, TransactionalProducer,
 };
 use ottla_testkit::{ApiKey, Broker};
 
@@ -278,12 +278,26 @@ async fn open_transactions_are_listed_and_ended_from_outside() {
     write(&producer, "x").await;
     producer.flush().await.unwrap();
     let admin = Admin::new(&client);
-    let listed = admin.list_transactions(&["Ongoing"]).await.unwrap().all().unwrap();
+    let listed = admin.list_transactions(&TransactionFilter::in_states(&["Ongoing"])).await.unwrap().all().unwrap();
     assert_eq!(listed.iter().map(|t| t.transactional_id.as_str()).collect::<Vec<_>>(), ["app-0-1"]);
+    let found = [
+        (TransactionFilter { pattern: Some("app-.*".to_owned()), ..Default::default() }, 1),
+        (TransactionFilter { pattern: Some("other-.*".to_owned()), ..Default::default() }, 0),
+        (TransactionFilter { open_for: Some(Duration::ZERO), ..Default::default() }, 1),
+        (TransactionFilter { open_for: Some(Duration::from_secs(3600)), ..Default::default() }, 0),
+        (TransactionFilter { producer_ids: vec![listed[0].producer_id], ..Default::default() }, 1),
+        (TransactionFilter { producer_ids: vec![listed[0].producer_id + 1], ..Default::default() }, 0),
+    ];
+    for (filter, count) in found {
+        let listed = admin.list_transactions(&filter).await.unwrap().all().unwrap();
+        assert_eq!(listed.len(), count, "{filter:?}");
+    }
     let described = admin.describe_transactions(&["app-0-1"]).await.remove("app-0-1").unwrap().unwrap();
     assert_eq!((described.state.as_str(), described.partitions.len()), ("Ongoing", 1));
     admin.fence_producers(&["app-0-1"], Duration::from_secs(60)).await.remove("app-0-1").unwrap().unwrap();
-    assert!(admin.list_transactions(&["Ongoing"]).await.unwrap().all().unwrap().is_empty());
+    assert!(
+        admin.list_transactions(&TransactionFilter::in_states(&["Ongoing"])).await.unwrap().all().unwrap().is_empty()
+    );
     assert!(producer.commit_transaction().await.is_err());
 }
 

@@ -10,7 +10,9 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use common::{example, pipeline, run};
-use ottla_client::{Admin, Client, ClientConfig, IsolationLevel, NewTopic, OffsetSpec, TopicPartition};
+use ottla_client::{
+    Admin, Client, ClientConfig, IsolationLevel, NewTopic, OffsetSpec, TopicPartition, TransactionFilter,
+};
 use ottla_testkit::kafka::{Kafka, Tool};
 
 const INPUT: &str = "events";
@@ -191,7 +193,7 @@ async fn ends(client: &Client, topic: &str, partitions: i32) -> usize {
         assert_eq!(stable[partition].as_ref().expect("an end").offset, end, "a transaction is open in {partition}");
     }
     match admin
-        .list_transactions(&["Ongoing", "PrepareCommit", "PrepareAbort"])
+        .list_transactions(&TransactionFilter::in_states(&["Ongoing", "PrepareCommit", "PrepareAbort"]))
         .await
         .and_then(ottla_client::Listing::all)
     {

@@ -20,6 +20,11 @@ use crate::types::{BrokerId, TopicPartition};
 
 /// Requests of one call under way at the same time.
 const CONCURRENCY: usize = 16;
+/// Look-ups of targets under way at the same time.
+const LOOK_UPS: usize = 64;
+/// How long the first attempt waits to learn whom it has to ask; each further one waits twice as long. What is known by
+/// then is asked for, the rest the next time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who has to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,12 +206,14 @@ impl Admin {
             .await
     }
 
-    /// A call to every broker there is: what they list, and which of them could not be asked.
+    /// A call to every broker there is now: what they list, and which of them could not be asked.
     pub(super) async fn everywhere<T, F>(&self, what: &str, attempt: impl Fn(Node) -> F) -> Result<Listing<T>>
     where
         F: Future<Output = Result<Vec<T>>>,
     {
-        let cluster = self.client.cluster();
+        // One that has come since metadata was last asked for lists too.
+        let refreshed = self.client.refreshed(self.client.api_deadline());
+        let cluster = refreshed.await?;
         let attempt = &attempt;
         let call = |broker: BrokerId| {
             let what = format!("{what} of broker {broker}");
@@ -290,7 +297,9 @@ impl Admin {
             }
         }
         for failures in 0.. {
-            let (answers, throttle) = self.round(api, std::mem::take(&mut open), &target_of, &attempt, deadline).await;
+            let until = deadline.min(clock::now() + PATIENCE * (1 << failures.min(16)));
+            let open_now = std::mem::take(&mut open);
+            let (answers, throttle) = self.round(api, open_now, &target_of, &attempt, (until, deadline)).await;
             let mut failed = Vec::new();
             for (item, result) in answers {
                 match result {
@@ -312,6 +321,10 @@ impl Admin {
                         Some(earlier) if matches!(last, Error::Timeout { .. }) => earlier,
                         _ => last,
                     };
+                    let last = match last {
+                        Error::Timeout { last: Some(met), .. } => *met,
+                        last => last,
+                    };
                     let what = format!("{api} of {item}");
                     (item, Err(Error::Timeout { what, after: clock::since(started), last: Some(Box::new(last)) }))
                 }));
@@ -327,14 +340,15 @@ impl Admin {
         results
     }
 
-    /// One attempt for every item.
+    /// One attempt for every item. Whoever has to be asked is looked up until `until`: an item for which that is not known
+    /// by then fails alone.
     pub(super) async fn round<K, V, F>(
         &self,
         api: ApiKey,
         items: Vec<K>,
         target_of: &impl Fn(&K) -> Target,
         attempt: &impl Fn(Node, Vec<K>) -> F,
-        deadline: Instant,
+        (until, deadline): (Instant, Instant),
     ) -> (Vec<(K, Result<V>)>, Duration)
     where
         K: Clone + Eq + Hash + Display,
@@ -343,8 +357,15 @@ impl Admin {
         let mut results: Vec<(K, Result<V>)> = Vec::new();
         // In the order of the items: simulations shall be repeatable.
         let mut by_node: Vec<(Node, Vec<K>)> = Vec::new();
-        for item in items {
-            match self.node(&target_of(&item), deadline).await {
+        let targets = items.into_iter().map(|item| async {
+            let node = self.node(&target_of(&item), until).await;
+            (item, node)
+        });
+        // Collected first: a closure that borrows cannot be a stream's in a future that is `Send`.
+        let targets: Vec<_> = targets.collect();
+        let mut targets = futures_util::stream::iter(targets).buffered(LOOK_UPS);
+        while let Some((item, node)) = targets.next().await {
+            match node {
                 Ok(node) => match by_node.iter_mut().find(|(known, _)| *known == node) {
                     Some((_, items)) => items.push(item),
                     None => by_node.push((node, vec![item])),

@@ -59,7 +59,7 @@ pub use share_groups::{ShareGroupDescription, ShareGroupMember, ShareGroupOffset
 pub use streams_groups::{StreamsGroupDescription, StreamsGroupMember, StreamsTasks};
 pub use topics::{NewTopic, TopicDetails, TopicPartitionDetails};
 pub(crate) use transactions::describe_transaction;
-pub use transactions::{AbortTransaction, TransactionDescription, TransactionListing};
+pub use transactions::{AbortTransaction, TransactionDescription, TransactionFilter, TransactionListing};
 
 /// The result of each item of a call: one that fails does not hide the others.
 pub type PerItem<K, V> = HashMap<K, Result<V>>;

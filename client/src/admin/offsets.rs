@@ -12,6 +12,7 @@ use ottla_protocol::{ApiKey, Request, VersionRange};
 
 use super::call::{Node, Round, Target, outcome};
 use super::{Admin, PerItem, by_topic};
+use crate::clock;
 use crate::error::{Error, Place, Result};
 use crate::types::{IsolationLevel, TopicPartition};
 
@@ -106,7 +107,9 @@ impl Admin {
         let mut partitions: Vec<_> = specs.keys().cloned().collect();
         // The order of a hash map is another one each time; simulations shall be repeatable.
         partitions.sort();
-        self.round(ApiKey::ListOffsets, partitions, &leader_of, &attempt, deadline).await.0.into_iter().collect()
+        // The leaders are known: nobody is waited for.
+        let whole = (clock::now(), deadline);
+        self.round(ApiKey::ListOffsets, partitions, &leader_of, &attempt, whole).await.0.into_iter().collect()
     }
 
     async fn list_offsets_at(

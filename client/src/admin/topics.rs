@@ -192,8 +192,12 @@ impl Admin {
     /// [`Error::Timeout`] when no broker could be asked.
     pub async fn list_topics(&self) -> Result<Vec<String>> {
         let request = MetadataRequest { topics: None, ..Default::default() };
-        let response = self.once("Metadata", Target::Any, |node| self.send(node, None, |_| request.clone()));
-        let (response, _) = response.await?;
+        let request = &request;
+        let listed = self.once("Metadata", Target::Any, |node| async move {
+            let (response, at) = self.send(node, None, |_| request.clone()).await?;
+            outcome(response.error_code, ApiKey::Metadata, "all topics", None, &at).map(|()| response)
+        });
+        let response = listed.await?;
         let own = response.topics.into_iter().filter(|t| !t.is_internal);
         let mut names: Vec<_> = own.filter_map(|t| t.name).collect();
         names.sort_unstable();

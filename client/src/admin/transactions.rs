@@ -9,7 +9,7 @@ use ottla_protocol::messages::list_transactions::ListTransactionsRequest;
 use ottla_protocol::messages::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic, WriteTxnMarkersRequest};
 use ottla_protocol::{ApiKey, ErrorCode};
 
-use super::call::{Round, Target, outcome};
+use super::call::{Round, Target, outcome, wire_millis};
 use super::producers::ProducerState;
 use super::{Admin, Listing, PerItem, owned};
 use crate::client::Client;
@@ -76,17 +76,41 @@ impl AbortTransaction {
     }
 }
 
+/// Which transactional ids to list: those for which all of it is true. Default: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransactionFilter {
+    /// Kafka's names of states, such as `Ongoing` and `CompleteCommit`; empty: any.
+    pub states: Vec<String>,
+    /// Of these producers; empty: of any.
+    pub producer_ids: Vec<i64>,
+    /// Whose transaction has been open for longer than this. Brokers 3.8 and newer.
+    pub open_for: Option<Duration>,
+    /// Whose whole name this pattern matches, in RE2's syntax. Brokers 4.1 and newer.
+    pub pattern: Option<String>,
+}
+
+impl TransactionFilter {
+    /// Those in one of these states.
+    #[must_use]
+    pub fn in_states(states: &[&str]) -> Self {
+        Self { states: owned(states), ..Self::default() }
+    }
+}
+
 impl Admin {
-    /// The transactional ids of the whole cluster, in the given states (all when empty). Brokers 3.0 and newer. A broker that
-    /// is down is asked until `default.api.timeout.ms` has passed, and its ids are missing then.
+    /// The transactional ids of the whole cluster. Brokers 3.0 and newer. A broker that is down is asked until
+    /// `default.api.timeout.ms` has passed, and its ids are missing then.
     ///
     /// # Errors
-    /// [`Error::UnsupportedVersion`] on older brokers; when no broker has answered; per broker in [`Listing::errors`].
-    pub async fn list_transactions(&self, states: &[&str]) -> Result<Listing<TransactionListing>> {
+    /// [`Error::UnsupportedVersion`] on older brokers; when no broker has answered, as where all are too old for the filter;
+    /// per broker in [`Listing::errors`].
+    pub async fn list_transactions(&self, filter: &TransactionFilter) -> Result<Listing<TransactionListing>> {
         self.everywhere("ListTransactions", |node| async move {
             let request = ListTransactionsRequest {
-                state_filters: states.iter().map(|state| (*state).to_owned()).collect(),
-                ..Default::default()
+                state_filters: filter.states.clone(),
+                producer_id_filters: filter.producer_ids.clone(),
+                duration_filter: filter.open_for.map_or(-1, wire_millis),
+                transactional_id_pattern: filter.pattern.clone(),
             };
             let (response, at) = self.send(node, None, |_| request).await?;
             outcome(response.error_code, ApiKey::ListTransactions, "all transactions", None, &at)?;

@@ -20,14 +20,15 @@ pub(crate) async fn transactions(w: &World) {
     producer.begin_transaction().unwrap();
     producer.send(ProducerRecord::new("transactions").value("v")).await.unwrap().await.unwrap();
     if w.is_new {
-        let listed = w.admin.list_transactions(&["Ongoing"]).await.unwrap().all().unwrap();
+        let listed =
+            w.admin.list_transactions(&TransactionFilter::in_states(&["Ongoing"])).await.unwrap().all().unwrap();
         assert!(listed.iter().any(|t| t.transactional_id == "tx-1" && t.state == "Ongoing"), "{listed:?}");
         let mut described = w.admin.describe_transactions(&["tx-1", "tx-missing"]).await;
         let open = described.remove("tx-1").unwrap().unwrap();
         assert_eq!((open.state.as_str(), &open.partitions[..]), ("Ongoing", &[tp("transactions", 0)][..]));
         assert_eq!(code(described.remove("tx-missing").unwrap()), ErrorCode::TransactionalIdNotFound);
     } else {
-        unsupported(w.admin.list_transactions(&[]).await);
+        unsupported(w.admin.list_transactions(&TransactionFilter::default()).await);
         unsupported(w.admin.describe_transactions(&["tx-1"]).await.remove("tx-1").unwrap());
     }
     let fenced = w.admin.fence_producers(&["tx-1"], Duration::from_secs(60)).await.remove("tx-1").unwrap().unwrap();

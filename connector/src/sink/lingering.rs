@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use ottla_client::{Admin, Client, Listing};
+use ottla_client::{Admin, Client, Listing, TransactionFilter};
 
 use super::transactional_id::{Ownership, UsedIds, guessed, lingering};
 use crate::contract::Job;
@@ -30,7 +30,7 @@ impl Sweeper {
     pub(crate) async fn sweep(&self, held: &[String]) -> Result<()> {
         let held: HashSet<String> = held.iter().cloned().collect();
         let admin = Admin::new(&self.client);
-        let ids = match admin.list_transactions(&OPEN).await.and_then(Listing::all) {
+        let ids = match admin.list_transactions(&TransactionFilter::in_states(&OPEN)).await.and_then(Listing::all) {
             Ok(open) => {
                 let ownership = Ownership::of_subtask(self.job.subtask, self.job.parallelism);
                 let mut prefixes: Vec<&str> = self.used.prefixes.iter().map(|(prefix, _)| prefix.as_str()).collect();
