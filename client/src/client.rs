@@ -236,7 +236,7 @@ impl Client {
         topics.into_iter().for_each(|topic| wanted.use_now(clock::now(), topic, true));
     }
 
-    /// The topic `name`, as soon as it is known and every partition has had a leader named. Cancel safe.
+    /// The topic `name`, as soon as it is known; partitions may be without a leader for the moment. Cancel safe.
     ///
     /// # Errors
     /// [`Error::Timeout`] at `deadline`, with what the last answer said; at once when the topic may not be read or its
