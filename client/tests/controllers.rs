@@ -82,6 +82,7 @@ async fn what_only_brokers_answer_is_refused_at_once() {
     let partition = TopicPartition::new("t", 0);
     let refused = [
         admin.describe_groups(&["g"]).await.unwrap().remove("g").unwrap().unwrap_err(),
+        admin.end_marker(&partition, 0, 1).await.unwrap_err(),
         admin.describe_transactions(&["x"]).await.remove("x").unwrap().unwrap_err(),
         admin
             .describe_producers(std::slice::from_ref(&partition))

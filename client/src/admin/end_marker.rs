@@ -1,13 +1,15 @@
 //! Finding out in the log how a transaction ended (`connector.md` §6.3).
 #![allow(clippy::disallowed_methods, reason = "this file does I/O")]
 
+use std::time::Instant;
+
 use ottla_protocol::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_protocol::record::RecordBatch;
 use ottla_protocol::{ApiKey, ErrorCode};
 
 use super::Admin;
+use super::call::Target;
 use crate::error::{Error, Remedy, Result};
-use crate::network::Lane;
 use crate::types::TopicPartition;
 
 /// The end of a transaction in one partition.
@@ -53,8 +55,8 @@ impl Admin {
         let mut position = offset;
         loop {
             let step = client
-                .retrying(&what, deadline, || async {
-                    let step = self.scan(partition, position, producer_id).await;
+                .retrying_at_most(self.retries, &what, deadline, || async {
+                    let step = self.scan(partition, position, producer_id, deadline).await;
                     if step.as_ref().is_err_and(|e| e.remedy() == Remedy::RefreshMetadata) {
                         client.refresh_metadata();
                     }
@@ -69,13 +71,9 @@ impl Admin {
         }
     }
 
-    async fn scan(&self, partition: &TopicPartition, from: i64, producer_id: i64) -> Result<Step> {
-        let client = &self.client;
-        let topic = client.topic(&partition.topic, client.api_deadline()).await?;
-        let leader = topic.partition(partition.partition).and_then(|p| p.leader);
-        let leader = leader.ok_or_else(|| client.cluster().refusal(ErrorCode::LeaderNotAvailable, partition))?;
-        // The fetch waits at the broker when it is at the end: not in front of other requests.
-        let connection = client.connection(leader, Lane::General).await?;
+    async fn scan(&self, partition: &TopicPartition, from: i64, producer_id: i64, deadline: Instant) -> Result<Step> {
+        let leader = self.node(&Target::Leader(partition.clone()), deadline).await?;
+        let connection = self.connection(leader).await?;
         let version = connection.choose::<FetchRequest>(Some(12))?;
         let response = connection.send(&request(partition, from), version)?.await?;
         let at = connection.place(version);
