@@ -18,6 +18,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The phase of a [`Error::Connect`] that no other attempt changes: the broker knows no version of ApiVersions.
 pub(crate) const NO_COMMON_VERSION: &str = "agreeing on a version of ApiVersions";
 
+/// The phases in which nothing of the broker was seen yet.
+pub(crate) const RESOLVING: &str = "looking up its name";
+pub(crate) const CONNECTING: &str = "connecting";
+
 /// Why a call failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -33,13 +37,13 @@ pub enum Error {
         range: String,
     },
     /// No connection could be opened.
-    #[error("cannot connect to {broker}: {reason}")]
+    #[error("cannot connect to {broker}: {reason}{}", advice::of_phase(phase))]
     Connect {
-        /// The address, or all of them.
+        /// Its number and address; before the cluster is known the address alone, or all of them.
         broker: String,
         /// How far it came.
         phase: &'static str,
-        /// What each attempt met, and what to do.
+        /// What each attempt met.
         reason: String,
     },
     /// The broker refused who we are.
@@ -338,6 +342,11 @@ impl Place {
     }
 }
 
+/// Whom we connect to, as texts name it: a bootstrap server has no number yet.
+pub(crate) fn peer_name(broker: BrokerId, address: &str) -> String {
+    if broker.0 < 0 { address.to_owned() } else { format!("broker {broker} ({address})") }
+}
+
 /// What a retry loop does about a code that has no table of its own.
 pub(crate) fn remedy_of(code: ErrorCode) -> Remedy {
     match action(code, Context::Admin) {
@@ -425,6 +434,31 @@ mod tests {
         assert!(
             late.to_string().starts_with("committing group g did not succeed within 60s; the last error was: Produce")
         );
+    }
+
+    #[test]
+    fn a_connect_error_says_what_to_do_by_how_far_it_came() {
+        let connect = |broker: &str, phase, reason: &str| {
+            let (broker, reason) = (broker.to_owned(), reason.to_owned());
+            Error::Connect { broker, phase, reason }.to_string()
+        };
+        assert_eq!(
+            connect(
+                &peer_name(BrokerId(2), "kafka-2:9092"),
+                CONNECTING,
+                "10.0.0.2:9092: Connection refused (os error 111)"
+            ),
+            "cannot connect to broker 2 (kafka-2:9092): 10.0.0.2:9092: Connection refused (os error 111); check that it \
+             runs, that the address in its advertised.listeners (or in bootstrap.servers) can be reached from here, and \
+             that no firewall is between"
+        );
+        assert_eq!(
+            connect(&peer_name(BrokerId(-1), "kafka:9092"), RESOLVING, "the name kafka cannot be resolved: unknown"),
+            "cannot connect to kafka:9092: the name kafka cannot be resolved: unknown; check the name in its \
+             advertised.listeners (or in bootstrap.servers), and that this machine's name service knows it"
+        );
+        // From then on there is more to see, and the reason says what to do.
+        assert_eq!(connect("b:1", "authenticating", "why: do that"), "cannot connect to b:1: why: do that");
     }
 
     #[test]

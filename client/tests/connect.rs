@@ -54,6 +54,28 @@ async fn a_wrong_address_says_what_was_tried_and_what_to_check() {
     for part in ["127.0.0.1:1 (", "localhost:2 (", "refused", "check that bootstrap.servers"] {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
+    assert_eq!(text.matches("check").count(), 1, "one advice for all: {text}");
+    let error = Client::connect(ClientConfig::new("no-such-host.invalid:1")).await.unwrap_err().to_string();
+    assert!(error.contains("no-such-host.invalid:1 (the name no-such-host.invalid cannot be resolved: "), "{error}");
+    assert_eq!(error.matches("check").count(), 1, "{error}");
+}
+
+#[tokio::test]
+async fn all_brokers_that_cannot_be_reached_are_named_in_one_text() {
+    let mut broker = Broker::builder().nodes(2).topic("orders", 1).start().await.unwrap();
+    let mut config = ClientConfig::new(&broker.bootstrap());
+    config.metadata_recovery_rebootstrap = false;
+    let client = Client::connect(config).await.unwrap();
+    let mut nodes: Vec<_> = client.cluster().brokers().map(|b| (b.id.0, format!("{}:{}", b.host, b.port))).collect();
+    nodes.sort();
+    for (id, _) in &nodes {
+        broker.kill_node(*id);
+    }
+    let error = client.topic("orders", Instant::now() + Duration::from_secs(2)).await.unwrap_err().to_string();
+    for (id, address) in nodes {
+        assert!(error.contains(&format!("broker {id} ({address}) ({address}: Connection refused")), "{error}");
+    }
+    assert_eq!(error.matches("check that").count(), 1, "{error}");
 }
 
 #[tokio::test]
@@ -135,7 +157,7 @@ async fn a_silent_server_is_given_up_within_the_setup_timeout() {
     let started = Instant::now();
     let error = Client::connect(config).await.unwrap_err().to_string();
     assert!(started.elapsed() < Duration::from_secs(2));
-    assert!(error.contains("asking for its versions"), "{error}");
+    assert!(error.contains("asking for its versions: the port may be none of a Kafka broker, or want TLS"), "{error}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
-//! What to do about an error code: the last part of every message.
+//! What to do about an error: the last part of every message.
 use ottla_protocol::ErrorCode;
 use ottla_protocol::ErrorCode as E;
+
+use super::{CONNECTING, RESOLVING};
 
 const ACL: &str = "grant it to this principal with an ACL, or log in as another";
 const REPORT: &str = "this is a fault of the client or of the broker: please report it with the broker's version";
@@ -16,6 +18,21 @@ const SEQUENCE: &str = "records of this partition may be missing: abort the tran
                         producer";
 const SHARE: &str = "the record may be delivered to another member: acknowledge it within \
                      group.share.record.lock.duration.ms";
+
+/// What to do where connecting ended in this phase; in later ones what was seen of the broker says it.
+pub(super) fn of_phase(phase: &str) -> &'static str {
+    match phase {
+        RESOLVING => {
+            "; check the name in its advertised.listeners (or in bootstrap.servers), and that this machine's name service \
+             knows it"
+        }
+        CONNECTING => {
+            "; check that it runs, that the address in its advertised.listeners (or in bootstrap.servers) can be reached \
+             from here, and that no firewall is between"
+        }
+        _ => "",
+    }
+}
 
 /// What the user can do; every code has something.
 pub(crate) const fn advice(code: ErrorCode) -> &'static str {

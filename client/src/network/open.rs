@@ -18,10 +18,15 @@ use super::handshake::{AskVersions, Identity, Step};
 use super::login::{Login, answered};
 use super::tls::{self, Tls};
 use crate::config::ClientConfig;
-use crate::error::Result;
+use crate::error::{CONNECTING, Result};
 
 /// The longest answer while a connection opens: no broker comes near it.
 const MAX_HANDSHAKE_FRAME: usize = 1 << 20;
+
+/// How far it came, once there was a connection.
+const SECURING: &str = "agreeing on TLS";
+const ASKING: &str = "asking for its versions";
+const AUTHENTICATING: &str = "authenticating";
 
 /// What all connections are opened with.
 #[derive(Debug)]
@@ -118,7 +123,7 @@ impl Opener {
         let mut ask = AskVersions::new(target.remembered, target.client_id.to_owned(), target.identity.clone());
         let (mut stream, versions, asked_with, throttle) = loop {
             let mut stream = self.stream(&target, phase).await.map_err(NotOpened::Connect)?;
-            *phase = "asking for its versions";
+            *phase = ASKING;
             match ask_versions(&mut stream, ask, target.host).await? {
                 Asked::Ready(versions, version, throttle) => break (stream, versions, version, throttle),
                 Asked::Closed(closed) => match closed.closed() {
@@ -131,24 +136,26 @@ impl Opener {
         let Some(login) = &self.login else {
             return Ok(Opened { stream, address, versions, asked_with, throttle, session_lifetime: None });
         };
-        *phase = "authenticating";
+        *phase = AUTHENTICATING;
         let session_lifetime = self.authenticate(&mut stream, login, &target, &versions).await?;
-        *phase = "asking for its versions";
+        *phase = ASKING;
         let ask = AskVersions::new(Some(asked_with), target.client_id.to_owned(), target.identity.clone());
         match ask_versions(&mut stream, ask, target.host).await? {
             Asked::Ready(versions, asked_with, throttle) => {
                 Ok(Opened { stream, address, versions, asked_with, throttle, session_lifetime })
             }
-            Asked::Closed(_) => Err(NotOpened::Connect("it hung up right after the authentication".to_owned())),
+            Asked::Closed(_) => {
+                Err(NotOpened::Connect("it hung up right after the authentication: look at its log".to_owned()))
+            }
         }
     }
 
     async fn stream(&self, target: &Target<'_>, phase: &mut &'static str) -> Result<Box<dyn Stream>, String> {
-        *phase = "connecting";
+        *phase = CONNECTING;
         let connected = self.dial.connect(target.address).await;
         let stream = connected.map_err(|error| format!("{}: {error}", target.address))?;
         let Some(tls) = &self.tls else { return Ok(stream) };
-        *phase = "the TLS handshake";
+        *phase = SECURING;
         secure(tls, stream, target.host).await
     }
 
@@ -193,10 +200,22 @@ fn hung_up(state: &Authenticate) -> NotOpened {
             "it hung up when SASL began: it may have gone, or security.protocol may be wrong for this listener"
                 .to_owned(),
         ),
-        (_, true) => NotOpened::Connect("it hung up during the authentication".to_owned()),
+        (_, true) => NotOpened::Connect("it hung up during the authentication: look at its log".to_owned()),
         (_, false) => NotOpened::Authentication(
             "it hung up during the authentication: the user name or password may be wrong".to_owned(),
         ),
+    }
+}
+
+/// What to look at where a phase took too long.
+pub(crate) fn slow(phase: &str) -> &'static str {
+    match phase {
+        SECURING => ": the port may not speak TLS (security.protocol), or the broker may be overloaded",
+        ASKING => {
+            ": the port may be none of a Kafka broker, or want TLS (security.protocol), or the broker may be overloaded"
+        }
+        AUTHENTICATING => ": the token provider, the Kerberos service or the broker may be slow",
+        _ => "",
     }
 }
 

@@ -19,10 +19,10 @@ use super::connection::{Connection, Settings};
 use super::handshake::Identity;
 use super::least_loaded::Standing;
 use super::names::ClientNames;
-use super::open::{NotOpened, Opened, Opener, Target};
+use super::open::{self, NotOpened, Opened, Opener, Target};
 use crate::clock;
 use crate::config::{ClientConfig, DnsLookup, split_address};
-use crate::error::{Error, NO_COMMON_VERSION, Place, Result};
+use crate::error::{Error, NO_COMMON_VERSION, Place, RESOLVING, Result, peer_name};
 use crate::metrics::{self, Counters, Metrics};
 use crate::types::BrokerId;
 
@@ -322,7 +322,7 @@ impl Pool {
         let (host, port, failures) = self.whereabouts(broker)?;
         let limit = self.config.setup().delay(failures, &mut fastrand::Rng::new());
         let address: Arc<str> = format!("{host}:{port}").into();
-        let mut phase = "looking up its name";
+        let mut phase = RESOLVING;
         let client_id = self.client_id(lane);
         let whom = Whom { broker, host: &host, port, client_id: &client_id };
         let opening = self.open_address(whom, &mut phase);
@@ -330,7 +330,8 @@ impl Pool {
             Ok(Ok((opened, host))) => return Ok(self.start((broker, lane), address, (host, client_id), opened)),
             Ok(Err(failed)) => failed,
             Err(_) => NotOpened::Connect(format!(
-                "nothing came of it within {limit:?} (socket.connection.setup.timeout.ms) while {phase}"
+                "nothing came of it within {limit:?} (socket.connection.setup.timeout.ms) while {phase}{}",
+                open::slow(phase)
             )),
         };
         if matches!(failed, NotOpened::Authentication(_)) {
@@ -417,7 +418,7 @@ impl Pool {
     }
 
     fn not_opened(&self, (id, address): (BrokerId, Arc<str>), phase: &'static str, failed: NotOpened) -> Error {
-        let broker = address.to_string();
+        let broker = peer_name(id, &address);
         match failed {
             NotOpened::Connect(reason) => Error::Connect { broker, phase, reason },
             NotOpened::TooOld(reason) => Error::Connect { broker, phase: NO_COMMON_VERSION, reason },
