@@ -83,7 +83,7 @@ async fn without_the_check_of_names_the_authority_is_checked_nevertheless() {
     let mut config = trusting(&broker, &other);
     config.tls.dangerous_disable_endpoint_identification();
     let error = refusal(config).await;
-    assert!(error.contains("not signed by an authority we trust"), "{error}");
+    assert!(error.contains("which is for 127.0.0.1, is not signed by an authority we trust"), "{error}");
 }
 
 /// The system's or the bundled ones: neither knows the authority of a test.
@@ -94,15 +94,16 @@ async fn without_a_truststore_public_authorities_are_trusted() {
     let mut config = trusting(&broker, &authority);
     config.tls.ssl_truststore_certificates = None;
     let error = refusal(config).await;
-    assert!(error.contains("not signed by an authority we trust"), "{error}");
+    assert!(error.contains("which is for 127.0.0.1, is not signed by an authority we trust"), "{error}");
 }
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
     let authority = CertificateAuthority::new("Test CA").unwrap();
-    let broker = serving(&authority.expired_server(&["127.0.0.1"]).unwrap()).await;
+    let broker = serving(&authority.expired_server(&["kafka-1.example", "127.0.0.1"]).unwrap()).await;
     let error = refusal(trusting(&broker, &authority)).await;
-    assert!(error.contains("the certificate that 127.0.0.1 presents has expired"), "{error}");
+    let named = "the certificate that 127.0.0.1 presents, which is for kafka-1.example, 127.0.0.1, has expired: ";
+    assert!(error.contains(named) && error.contains("the broker needs a new one"), "{error}");
 }
 
 #[tokio::test]

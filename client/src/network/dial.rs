@@ -89,7 +89,7 @@ pub(crate) async fn secure(tls: &Tls, stream: Box<dyn Stream>, host: &str) -> Re
     let connector = tokio_rustls::TlsConnector::from(tls.config());
     match connector.connect(tls::server_name(host)?, stream).await {
         Ok(stream) => Ok(Box::new(stream)),
-        Err(error) => Err(tls::explain(&error, host).unwrap_or_else(|| {
+        Err(error) => Err(tls.explain(&error, host).unwrap_or_else(|| {
             format!(
                 "it ended the connection during the TLS handshake ({error}): the port may not speak TLS \
                  (security.protocol), or it may want a client certificate (ssl.keystore.location)"

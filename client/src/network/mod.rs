@@ -20,6 +20,8 @@ mod names;
 pub(crate) mod open;
 pub(crate) mod pool;
 #[cfg(feature = "tls")]
+mod presented;
+#[cfg(feature = "tls")]
 mod private_key;
 #[cfg(test)]
 mod rules_tests;

@@ -13,13 +13,17 @@ use rustls::{AlertDescription, CertificateError, RootCertStore, SupportedProtoco
 use zeroize::Zeroizing;
 
 use super::any_name::AnyName;
+use super::presented::Presented;
 use super::private_key::private_key;
 use crate::config::{TlsConfig, TlsVersion};
 use crate::error::{Error, Result};
 
 /// How connections are encrypted.
 #[derive(Clone, Debug)]
-pub(crate) struct Tls(Arc<rustls::ClientConfig>);
+pub(crate) struct Tls {
+    config: Arc<rustls::ClientConfig>,
+    presented: Arc<Presented>,
+}
 
 impl Tls {
     /// Reads the certificates.
@@ -37,6 +41,8 @@ impl Tls {
             .map_err(|e| invalid("ssl.truststore.location", &format!("no certificate in it can be used: {e}")))?;
         let verifier: Arc<dyn ServerCertVerifier> =
             if config.endpoint_identification() { verifier } else { Arc::new(AnyName(verifier)) };
+        let presented = Arc::new(Presented::new(verifier));
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::clone(&presented) as _;
         // The verifier is webpki's own; "dangerous" is the name of every other way to pass one.
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
@@ -49,11 +55,20 @@ impl Tls {
             })?,
             None => builder.with_no_client_auth(),
         };
-        Ok(Self(Arc::new(tls)))
+        Ok(Self { config: Arc::new(tls), presented })
     }
 
     pub(crate) fn config(&self) -> Arc<rustls::ClientConfig> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.config)
+    }
+
+    /// What the error of a handshake with `host` means, if it is one of TLS.
+    pub(crate) fn explain(&self, error: &io::Error, host: &str) -> Option<String> {
+        if let rustls::Error::InvalidCertificate(bad) = error.get_ref()?.downcast_ref()? {
+            let presented = server_name(host).map(|name| self.presented.by(&name)).unwrap_or_default();
+            return Some(certificate_error(bad, host, &presented));
+        }
+        explain(error, host)
     }
 }
 
@@ -163,7 +178,7 @@ pub(crate) fn explain(error: &io::Error, host: &str) -> Option<String> {
     use rustls::Error as E;
     let tls = error.get_ref()?.downcast_ref::<E>()?;
     Some(match tls {
-        E::InvalidCertificate(bad) => certificate_error(bad, host),
+        E::InvalidCertificate(bad) => certificate_error(bad, host, &[]),
         E::InvalidMessage(_) => {
             "it does not speak TLS on this port: security.protocol should be PLAINTEXT or SASL_PLAINTEXT there"
                 .to_owned()
@@ -179,30 +194,34 @@ pub(crate) fn explain(error: &io::Error, host: &str) -> Option<String> {
     })
 }
 
-fn certificate_error(error: &CertificateError, host: &str) -> String {
+fn certificate_error(error: &CertificateError, host: &str, presented: &[String]) -> String {
     use CertificateError as C;
+    let certificate = || format!("the certificate that {host} presents, which is for {},", listed(presented));
     match error {
-        C::NotValidForNameContext { presented, .. } => {
-            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
-            let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-            format!(
-                "its certificate is for {names}, and not for the expected {host}: the address in bootstrap.servers or \
-                 advertised.listeners has to be one of the certificate's names"
-            )
-        }
+        C::NotValidForNameContext { presented, .. } => format!(
+            "its certificate is for {}, and not for the expected {host}: the address in bootstrap.servers or \
+             advertised.listeners has to be one of the certificate's names",
+            listed(presented)
+        ),
         C::NotValidForName => format!("its certificate is not for {host}"),
         C::UnknownIssuer | C::BadSignature => format!(
-            "the certificate that {host} presents is not signed by an authority we trust: put the authority's certificate \
-             into ssl.truststore.location or ssl.truststore.certificates"
+            "{} is not signed by an authority we trust: put the authority's certificate into ssl.truststore.location or \
+             ssl.truststore.certificates",
+            certificate()
         ),
-        C::Expired | C::ExpiredContext { .. } => format!("the certificate that {host} presents has expired: {error}"),
-        C::NotValidYet | C::NotValidYetContext { .. } => {
-            format!(
-                "the certificate that {host} presents is not valid yet: {error}; is the clock of this machine right?"
-            )
+        C::Expired | C::ExpiredContext { .. } => {
+            format!("{} has expired: {error}; the broker needs a new one", certificate())
         }
-        other => format!("the certificate that {host} presents cannot be accepted: {other}"),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            format!("{} is not valid yet: {error}; is the clock of this machine right?", certificate())
+        }
+        other => format!("{} cannot be accepted: {other}", certificate()),
     }
+}
+
+fn listed(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| plain_name(name)).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 /// `DnsName("kafka")` as `kafka`.
