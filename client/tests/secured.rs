@@ -63,6 +63,16 @@ async fn a_certificate_of_a_trusted_authority_for_the_right_name_is_taken_in_bot
     assert!(producer.take_failure().is_none());
 }
 
+/// Which cryptography a process has by default is its own choice.
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn no_provider_of_cryptography_is_installed_for_the_process() {
+    let authority = CertificateAuthority::new("Test CA").unwrap();
+    let broker = serving(&authority.server(&["127.0.0.1"]).unwrap()).await;
+    writes(&Client::connect(trusting(&broker, &authority)).await.unwrap(), 1).await;
+    assert!(rustls::crypto::CryptoProvider::get_default().is_none());
+}
+
 #[tokio::test]
 async fn a_certificate_error_names_the_broker_the_expected_and_the_presented_names() {
     let authority = CertificateAuthority::new("Test CA").unwrap();
