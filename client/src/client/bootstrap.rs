@@ -25,10 +25,7 @@ impl Inner {
         let mut rng = fastrand::Rng::new();
         for failures in 0.. {
             let begun = clock::now();
-            let error = match self.refresh_once().await {
-                Ok(_) => break,
-                Err(error) => error,
-            };
+            let Err(error) = self.refresh_once().await else { break };
             lock(&self.pace).failed(begun, clock::now());
             *lock(&self.last_error) = Some(error.clone());
             let may_pass = matches!(error, Error::Connect { .. }) && error.is_retriable();
