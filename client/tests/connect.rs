@@ -73,7 +73,7 @@ async fn all_brokers_that_cannot_be_reached_are_named_in_one_text() {
     }
     let error = client.topic("orders", Instant::now() + Duration::from_secs(2)).await.unwrap_err().to_string();
     for (id, address) in nodes {
-        assert!(error.contains(&format!("broker {id} ({address}) ({address}: Connection refused")), "{error}");
+        assert!(error.contains(&format!("broker {id} ({address}: {address}: Connection refused")), "{error}");
     }
     assert_eq!(error.matches("check that").count(), 1, "{error}");
 }

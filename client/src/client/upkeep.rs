@@ -290,7 +290,11 @@ impl Inner {
 /// A failed attempt among others; `None`: it has to be told alone.
 fn refusal(error: &Error) -> Option<String> {
     match error {
-        Error::Connect { broker, reason, .. } => Some(format!("{broker} ({reason})")),
+        // Without the advice, which the text that holds them all has.
+        Error::Connect { broker, reason, .. } => Some(match broker.strip_suffix(')') {
+            Some(numbered) => format!("{numbered}: {reason})"),
+            None => format!("{broker} ({reason})"),
+        }),
         Error::Broker { .. } => Some(error.to_string()),
         _ => None,
     }
