@@ -349,6 +349,31 @@ fn a_name_that_does_not_exist_is_told_what_was_meant() {
 }
 
 #[test]
+fn what_is_given_twice_is_refused_before_anything_is_connected_to() {
+    let text = |lines: &[(&str, &str)]| {
+        let all = lines.iter().copied().chain([("bootstrap.servers", "a:1"), ("security.protocol", "SSL")]);
+        let error = ClientConfig::from_properties(all).unwrap().validate().err();
+        error.map(|error| error.to_string())
+    };
+    let (location, certificates) = (("ssl.truststore.location", "/ca.pem"), ("ssl.truststore.certificates", "PEM"));
+    let error = text(&[location, certificates]).unwrap();
+    assert_eq!(
+        error,
+        "ssl.truststore.certificates = \"…\" is not valid: ssl.truststore.location gives the certificates to trust \
+         already: leave one of the two out"
+    );
+    assert_eq!((text(&[location]), text(&[certificates])), (None, None));
+    let location = ("ssl.keystore.location", "/alice.pem");
+    for key in ["ssl.keystore.certificate.chain", "ssl.keystore.key"] {
+        let error = text(&[location, (key, "hunter2")]).unwrap();
+        assert!(error.starts_with(key) && error.contains("ssl.keystore.location gives"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert_eq!(text(&[location]), None);
+    assert_eq!(text(&[("ssl.keystore.certificate.chain", "PEM"), ("ssl.keystore.key", "PEM")]), None);
+}
+
+#[test]
 fn one_file_serves_the_client_and_its_producer() {
     let lines = [("bootstrap.servers", "a:1"), ("acks", "1"), ("client.id", "shop")];
     assert_eq!(ClientConfig::from_properties(lines).unwrap().client_id, "shop");

@@ -201,6 +201,7 @@ impl ClientConfig {
         check(NUMBERS, "max.response.bytes", self.max_response_bytes)?;
         check(NUMBERS, "send.buffer.bytes", self.send_buffer_bytes.unwrap_or_default())?;
         check(NUMBERS, "receive.buffer.bytes", self.receive_buffer_bytes.unwrap_or_default())?;
+        self.check_tls()?;
         self.check_sasl()?;
         if self.enable_metrics_push {
             return Err(Error::config("enable.metrics.push", true, "metrics are not pushed yet: it must be false"));

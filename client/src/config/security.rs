@@ -81,6 +81,24 @@ impl ClientConfig {
         Ok(true)
     }
 
+    /// Nothing is given twice: one of the two would be passed over.
+    pub(super) fn check_tls(&self) -> Result<()> {
+        let tls = &self.tls;
+        let (trusted, ours) = (tls.ssl_truststore_location.is_some(), tls.ssl_keystore_location.is_some());
+        let (trusts, proves) = ("ssl.truststore.location", "ssl.keystore.location");
+        for (is_given, key, other, what) in [
+            (trusted && tls.ssl_truststore_certificates.is_some(), "ssl.truststore.certificates", trusts, "to trust"),
+            (ours && tls.ssl_keystore_certificate_chain.is_some(), "ssl.keystore.certificate.chain", proves, "of ours"),
+            (ours && tls.ssl_keystore_key.is_some(), "ssl.keystore.key", proves, "of ours, with their key,"),
+        ] {
+            if is_given {
+                let range = format!("{other} gives the certificates {what} already: leave one of the two out");
+                return Err(Error::config(key, HIDDEN, range));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn check_sasl(&self) -> Result<()> {
         let sasl = &self.sasl;
         let is_name =

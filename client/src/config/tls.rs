@@ -70,9 +70,10 @@ pub struct TlsConfig {
     /// `ssl.truststore.location`: a PEM file of the certificates to trust. Default: the system's (feature
     /// `tls-native-roots`) or Mozilla's (`tls-webpki-roots`).
     pub ssl_truststore_location: Option<PathBuf>,
-    /// `ssl.truststore.certificates`: the same, as PEM text.
+    /// `ssl.truststore.certificates`: the same, as PEM text. Not beside the other.
     pub ssl_truststore_certificates: Option<String>,
-    /// `ssl.keystore.location`: a PEM file with our certificate chain and its private key, for brokers that ask for one.
+    /// `ssl.keystore.location`: a PEM file with our certificate chain and its private key, for brokers that ask for one. Not
+    /// beside these as texts.
     pub ssl_keystore_location: Option<PathBuf>,
     /// `ssl.keystore.certificate.chain`: our certificate chain, as PEM text.
     pub ssl_keystore_certificate_chain: Option<String>,
