@@ -105,26 +105,57 @@ pub(crate) struct Known {
     pub(crate) keys: &'static [&'static str],
 }
 
-/// Settings of the Java client that name classes or its own metrics.
-const JAVA_ONLY: [&str; 18] = [
-    "key.serializer",
-    "value.serializer",
-    "key.deserializer",
-    "value.deserializer",
-    "interceptor.classes",
-    "metric.reporters",
-    "metrics.num.samples",
-    "metrics.recording.level",
-    "metrics.sample.window.ms",
-    "auto.include.jmx.reporter",
-    "security.providers",
-    "ssl.engine.factory.class",
-    "sasl.client.callback.handler.class",
-    "sasl.login.callback.handler.class",
-    "sasl.login.class",
-    "config.providers",
-    "ssl.secure.random.implementation",
-    "ssl.provider",
+const CLASSES: &str = "it is for classes of the Java client: leave it out";
+const LOGIN: &str = "it is for classes of the Java client: leave it out, and implement TokenProvider in code \
+                     (SaslConfig::token_provider), which gets tokens in a way and a time of its own";
+const JAVA_TLS: &str = "it is for TLS of the Java client: leave it out";
+
+/// Settings of the Java client alone, and what to do instead. A final dot stands for all that begin so.
+const JAVA_ONLY: [(&str, &str); 27] = [
+    ("key.serializer", CLASSES),
+    ("value.serializer", CLASSES),
+    ("key.deserializer", CLASSES),
+    ("value.deserializer", CLASSES),
+    ("interceptor.classes", CLASSES),
+    ("metric.reporters", CLASSES),
+    ("metrics.num.samples", CLASSES),
+    ("metrics.recording.level", CLASSES),
+    ("metrics.sample.window.ms", CLASSES),
+    ("auto.include.jmx.reporter", CLASSES),
+    ("security.providers", CLASSES),
+    ("config.providers", CLASSES),
+    ("config.providers.", CLASSES),
+    ("sasl.login.class", LOGIN),
+    ("sasl.login.callback.handler.class", LOGIN),
+    ("sasl.login.connect.timeout.ms", LOGIN),
+    ("sasl.login.read.timeout.ms", LOGIN),
+    ("sasl.oauthbearer.", LOGIN),
+    (
+        "sasl.client.callback.handler.class",
+        "it is for classes of the Java client: leave it out; a mechanism of your own is SaslMechanism::Custom, in code",
+    ),
+    // The service's name is a setting of ours too.
+    (
+        "sasl.kerberos.",
+        "Kerberos is not built in: leave it out; a mechanism of your own is SaslMechanism::Custom, in code",
+    ),
+    (
+        "ssl.protocol",
+        "it is for TLS of the Java client: leave it out; ssl.enabled.protocols says which versions may be used",
+    ),
+    (
+        "ssl.provider",
+        "it is for TLS of the Java client: leave it out; who does the cryptography is a feature of this crate (tls-ring, \
+         tls-aws-lc-rs, tls-graviola)",
+    ),
+    (
+        "ssl.cipher.suites",
+        "it is for TLS of the Java client: leave it out; the suites are rustls' own, of which none is weak",
+    ),
+    ("ssl.keymanager.algorithm", JAVA_TLS),
+    ("ssl.trustmanager.algorithm", JAVA_TLS),
+    ("ssl.secure.random.implementation", JAVA_TLS),
+    ("ssl.engine.factory.class", JAVA_TLS),
 ];
 
 /// What to say of a key that is not `mine`: it belongs to another config, to Java, or was misspelt.
@@ -135,8 +166,9 @@ pub(crate) fn unknown(property: Property<'_>, mine: &Known, others: &[&Known]) -
     if let Some(other) = others.iter().find(|other| other.keys.contains(&key)) {
         return error(format!("it is a setting of {}, not of {}", other.owner, mine.owner));
     }
-    if JAVA_ONLY.contains(&key) {
-        return error("it is for classes of the Java client: leave it out".to_owned());
+    let is_it = |java: &str| key == java || java.ends_with('.') && key.starts_with(java);
+    if let Some((_, instead)) = JAVA_ONLY.iter().find(|(java, _)| is_it(java)) {
+        return error((*instead).to_owned());
     }
     let all = std::iter::once(mine).chain(others.iter().copied()).flat_map(|known| known.keys.iter().copied());
     let nearest = all.map(|known| (distance(known, key), known)).min();

@@ -349,6 +349,47 @@ fn a_name_that_does_not_exist_is_told_what_was_meant() {
 }
 
 #[test]
+fn what_only_java_has_is_told_with_what_to_do_instead() {
+    for (keys, part) in [
+        (&["key.serializer", "interceptor.classes", "config.providers.file.class"][..], "classes of the Java client"),
+        (&["ssl.protocol"], "ssl.enabled.protocols says which versions"),
+        (&["ssl.provider"], "tls-aws-lc-rs"),
+        (&["ssl.cipher.suites"], "the suites are rustls' own"),
+        (
+            &[
+                "ssl.keymanager.algorithm",
+                "ssl.trustmanager.algorithm",
+                "ssl.secure.random.implementation",
+                "ssl.engine.factory.class",
+            ],
+            "TLS of the Java client",
+        ),
+        (&["ssl.keystore.password", "ssl.truststore.password"], "it must be left out: PEM files have none"),
+        (
+            &[
+                "sasl.login.class",
+                "sasl.login.callback.handler.class",
+                "sasl.login.connect.timeout.ms",
+                "sasl.login.read.timeout.ms",
+                "sasl.oauthbearer.token.endpoint.url",
+                "sasl.oauthbearer.jwks.endpoint.url",
+                "sasl.oauthbearer.client.credentials.client.secret",
+            ],
+            "implement TokenProvider",
+        ),
+        (&["sasl.client.callback.handler.class"], "SaslMechanism::Custom"),
+        (&["sasl.kerberos.kinit.cmd", "sasl.kerberos.ticket.renew.jitter"], "Kerberos is not built in"),
+    ] {
+        for key in keys {
+            let error = client(key, "hunter2").unwrap_err().to_string();
+            assert!(error.contains(part) && !error.contains("no such setting"), "{key}: {error}");
+            assert!(error.starts_with(key) && !error.contains("hunter2"), "{key}: {error}");
+        }
+    }
+    assert!(client("sasl.kerberos.service.name", "kafka").is_ok());
+}
+
+#[test]
 fn what_is_given_twice_is_refused_before_anything_is_connected_to() {
     let text = |lines: &[(&str, &str)]| {
         let all = lines.iter().copied().chain([("bootstrap.servers", "a:1"), ("security.protocol", "SSL")]);
