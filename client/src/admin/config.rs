@@ -101,3 +101,18 @@ impl AdminConfig {
         settings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admin_client_has_its_own_idle_time_and_its_controllers_in_place_of_brokers() {
+        let own = AdminConfig::default().settings_of(ClientConfig::new("a:1"));
+        assert_eq!((own.connections_max_idle, own.endpoints), (Some(Duration::from_secs(300)), Endpoints::Brokers));
+        assert_eq!(own.bootstrap_servers, ["a:1"]);
+        let controllers = AdminConfig { bootstrap_controllers: vec!["c:1".into()], ..AdminConfig::default() };
+        let own = controllers.settings_of(ClientConfig::default());
+        assert_eq!((own.bootstrap_servers, own.endpoints), (vec!["c:1".to_owned()], Endpoints::Controllers));
+    }
+}

@@ -9,8 +9,8 @@ use crate::error::Result;
 impl Admin {
     /// An admin client with connections of its own, to brokers or, with [`AdminConfig::bootstrap_controllers`], straight to
     /// the controllers (KIP-919). Controllers answer what is about the cluster itself: its nodes and its quorum, features,
-    /// configurations, ACLs, and what else they offer; all else is refused as `UNSUPPORTED_ENDPOINT_TYPE`. The broker of
-    /// a call is a controller then.
+    /// configurations, ACLs, quotas, users, topics that are made and deleted, elections and reassignments. All else is for
+    /// brokers, and refused as `UNSUPPORTED_ENDPOINT_TYPE`. The broker of a call is a controller then.
     ///
     /// When the last clone is dropped, the connections are closed. Cancel safe.
     ///

@@ -6,6 +6,26 @@ use ottla_testkit::kafka::Kafka;
 
 use crate::{World, code, tp};
 
+/// What Java's client sends to brokers alone, and controllers do as well.
+async fn change(admin: &Admin) {
+    let name = "by-controller";
+    admin.create_topics([NewTopic::new(name, 1, 1)]).await.unwrap().remove(name).unwrap().unwrap();
+    let more = admin.create_partitions([(name, NewPartitions::increase_to(2))]).await.unwrap();
+    more[name].as_ref().unwrap();
+    let partition = tp(name, 1);
+    let elected = admin.elect_leaders(ElectionType::Preferred, Some(std::slice::from_ref(&partition))).await.unwrap();
+    assert_eq!(elected[&partition].as_ref().unwrap_err().code(), Some(ErrorCode::ElectionNotNeeded));
+    admin.delete_topics(&[name]).await.unwrap().remove(name).unwrap().unwrap();
+    let user = QuotaEntity::new("user", Some("by-controller"));
+    let limit = |value| HashMap::from([(user.clone(), vec![("producer_byte_rate".to_owned(), value)])]);
+    for value in [Some(1e6), None] {
+        admin.alter_quotas(&limit(value)).await.unwrap().remove(&user).unwrap().unwrap();
+    }
+    admin.upsert_scram_user(name, ScramMechanism::Sha256, 4096, "hunter2").await.unwrap();
+    admin.delete_scram_user(name, ScramMechanism::Sha256).await.unwrap();
+    assert_eq!(code(admin.unregister_broker(BrokerId(99)).await), ErrorCode::BrokerIdNotRegistered);
+}
+
 /// What controllers answer, what they do not, and what brokers say to who takes them for controllers.
 pub(crate) async fn controllers(w: &World, kafka: &Kafka) {
     let connect = |controllers: &str| {
@@ -28,8 +48,8 @@ pub(crate) async fn controllers(w: &World, kafka: &Kafka) {
     admin.describe_acls(&AclFilter::default()).await.unwrap();
     let config = admin.describe_configs(&ConfigResource::Broker(quorum.leader), None).await.unwrap();
     assert!(config.contains_key("controller.quorum.voters"), "{config:?}");
-    let change = vec![("message.max.bytes".to_owned(), ConfigOp::Set("1048588".to_owned()))];
-    let changes = HashMap::from([(ConfigResource::BrokerDefault, change)]);
+    let bytes = vec![("message.max.bytes".to_owned(), ConfigOp::Set("1048588".to_owned()))];
+    let changes = HashMap::from([(ConfigResource::BrokerDefault, bytes)]);
     admin.incremental_alter_configs(&changes).await.unwrap().remove(&ConfigResource::BrokerDefault).unwrap().unwrap();
     let threads = || vec![("log.cleaner.threads".to_owned(), ConfigOp::Set("2".to_owned()))];
     let of_each = w.ids.iter().map(|id| (ConfigResource::Broker(*id), threads())).collect();
@@ -37,8 +57,7 @@ pub(crate) async fn controllers(w: &World, kafka: &Kafka) {
     assert!(changed.len() == 3 && changed.values().all(Result::is_ok), "{changed:?}");
     let moving = admin.list_partition_reassignments(None).await.unwrap();
     assert!(moving.is_empty(), "{moving:?}");
-    let created = admin.create_topics([NewTopic::new("by-controller", 1, 1)]).await.unwrap();
-    created["by-controller"].as_ref().unwrap();
+    change(&admin).await;
 
     let unsupported = ErrorCode::UnsupportedEndpointType;
     assert_eq!(code(admin.list_topics().await), unsupported);
