@@ -87,7 +87,7 @@ fn config(options: &Options) -> Result<ProducerConfig, Box<dyn Error>> {
     config.batch_size = options.batch_size;
     config.max_request_size = config.max_request_size.max(options.batch_size + options.size + 1000);
     config.buffer_memory = options.buffer_memory;
-    config.compression = options.compression.parse::<Compression>()?;
+    config.compression_type = options.compression.parse::<Compression>()?;
     Ok(config)
 }
 

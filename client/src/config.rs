@@ -26,6 +26,17 @@ pub enum DnsLookup {
     ResolveCanonicalBootstrapServersOnly,
 }
 
+/// What to do when no known broker can be reached (`metadata.recovery.strategy`, KIP-899).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MetadataRecoveryStrategy {
+    /// Begin again with the bootstrap servers.
+    #[default]
+    Rebootstrap,
+    /// Stay with the brokers that are known.
+    None,
+}
+
 /// What [`ClientConfig::bootstrap_servers`] are (KIP-919).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Endpoints {
@@ -95,8 +106,8 @@ pub struct ClientConfig {
     /// `connections.max.idle.ms`: a connection without traffic is closed after this. Default: 540 s; `None`: never.
     pub connections_max_idle: Option<Duration>,
     /// `metadata.recovery.strategy`: whether to begin again with the bootstrap servers when no known broker is connected and
-    /// connecting to each has just failed (KIP-899), or when one says that it is another. Default: yes.
-    pub metadata_recovery_rebootstrap: bool,
+    /// connecting to each has just failed (KIP-899), or when one says that it is another. Default: rebootstrap.
+    pub metadata_recovery_strategy: MetadataRecoveryStrategy,
     /// `metadata.recovery.rebootstrap.trigger.ms`: begin again also when metadata could not be had for this long
     /// (KIP-1102). Default: 300 s.
     pub metadata_recovery_rebootstrap_trigger: Duration,
@@ -145,7 +156,7 @@ impl Default for ClientConfig {
             socket_connection_setup_timeout: Duration::from_secs(10),
             socket_connection_setup_timeout_max: Duration::from_secs(30),
             connections_max_idle: Some(Duration::from_secs(540)),
-            metadata_recovery_rebootstrap: true,
+            metadata_recovery_strategy: MetadataRecoveryStrategy::Rebootstrap,
             metadata_recovery_rebootstrap_trigger: Duration::from_secs(300),
             metadata_cluster_check_enable: true,
             metadata_max_age: Duration::from_secs(300),
@@ -189,6 +200,11 @@ impl ClientConfig {
             return Err(invalid("client.id", "…", "it must be at most 32767 bytes"));
         }
         self.check_numbers()
+    }
+
+    /// Whether it may begin again with the bootstrap servers.
+    pub(crate) fn may_rebootstrap(&self) -> bool {
+        self.metadata_recovery_strategy == MetadataRecoveryStrategy::Rebootstrap
     }
 
     pub(crate) fn reconnect(&self) -> ExponentialBackoff {

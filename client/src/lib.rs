@@ -83,7 +83,10 @@ pub use admin::{
     TransactionDescription, TransactionFilter, TransactionListing, VoterEndpoint,
 };
 pub use client::{AllTopics, Client};
-pub use config::{ClientConfig, DnsLookup, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig, TlsVersion};
+pub use config::{
+    ClientConfig, DnsLookup, MetadataRecoveryStrategy, SaslConfig, SaslMechanism, SecurityProtocol, TlsConfig,
+    TlsVersion,
+};
 pub use consumer::{
     AutoOffsetReset, Consumer, ConsumerConfig, ConsumerMetrics, ConsumerPartitionMetrics, ConsumerRecords,
     ConsumerTopicMetrics, GroupProtocol, PartitionAssignor, PartitionRecords, RecordsOf, StartOffset,

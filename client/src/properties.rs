@@ -99,6 +99,36 @@ pub(crate) fn warn(warnings: &[String]) {
     }
 }
 
+/// Which settings a file gives: one that it gives as its default counts as given, where in code that cannot be told. It is no
+/// setting itself, and makes no difference between two of them.
+#[derive(Clone, Default)]
+pub(crate) struct Given(Vec<&'static str>);
+
+impl Given {
+    /// The file gives this one.
+    pub(crate) fn add(&mut self, known: &Known, key: &str) {
+        self.0.extend(known.keys.iter().find(|known| **known == key));
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.0.contains(&key)
+    }
+}
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl PartialEq for Given {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Given {}
+
 /// The keys of a kind of setting, and who has them.
 pub(crate) struct Known {
     pub(crate) owner: &'static str,

@@ -285,6 +285,48 @@ fn settings_of_producers_that_contradict_each_other_name_the_one_to_change() {
 }
 
 #[test]
+fn a_delivery_timeout_is_raised_only_where_it_is_not_given() {
+    let request_timeout = Duration::from_secs(200);
+    let read = |lines: &[(&'static str, &'static str)]| ProducerConfig::from_properties(lines.iter().copied()).unwrap();
+    assert!(read(&[]).validate(request_timeout).is_ok());
+    let error = read(&[("delivery.timeout.ms", "120000")]).validate(request_timeout).unwrap_err().to_string();
+    assert!(
+        error.starts_with("delivery.timeout.ms = \"120000\" is not valid") && error.contains("200005 ms"),
+        "{error}"
+    );
+    assert!(read(&[("delivery.timeout.ms", "200005")]).validate(request_timeout).is_ok());
+}
+
+/// The field of a setting is its key with underscores, without a unit at the end that its type says.
+#[test]
+fn every_field_has_the_name_of_its_key() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = 0;
+    for file in
+        ["config.rs", "config/sasl.rs", "config/tls.rs", "producer/config.rs", "consumer/config.rs", "admin/config.rs"]
+    {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let mut key = None;
+        for line in text.lines().map(str::trim) {
+            if let Some(words) = line.strip_prefix("/// ") {
+                let named = words.strip_prefix('`').and_then(|rest| rest.split_once('`')).map(|(named, _)| named);
+                key = key.or_else(|| Some(named.filter(|named| !named.contains(['*', '{', '=']))));
+            } else if let Some((field, _)) = line.strip_prefix("pub ").and_then(|rest| rest.split_once(':'))
+                && let Some(key) = key.take().flatten()
+            {
+                let name = key.replace('.', "_");
+                let name = name.strip_suffix("_ms").or_else(|| name.strip_suffix("_seconds")).unwrap_or(&name);
+                assert_eq!(field, name, "{file}");
+                seen += 1;
+            } else {
+                key = None;
+            }
+        }
+    }
+    assert!(seen > 70, "{seen} fields were found");
+}
+
+#[test]
 fn the_level_of_the_chosen_codec_counts() {
     let lines = [("compression.gzip.level", "1"), ("compression.zstd.level", "7"), ("compression.type", "zstd")];
     assert_eq!(ProducerConfig::from_properties(lines).unwrap().compression_level, Some(7));
@@ -316,6 +358,10 @@ fn settings_of_consumers_that_contradict_each_other_name_the_one_to_change() {
         (&[new, ("session.timeout.ms", "10000")], Some("session.timeout.ms")),
         (&[new, ("heartbeat.interval.ms", "1000")], Some("heartbeat.interval.ms")),
         (&[new, ("partition.assignment.strategy", "range")], Some("partition.assignment.strategy")),
+        // Given as their defaults they are given.
+        (&[new, ("session.timeout.ms", "45000")], Some("session.timeout.ms")),
+        (&[new, ("heartbeat.interval.ms", "3000")], Some("heartbeat.interval.ms")),
+        (&[new, ("partition.assignment.strategy", "range,cooperative-sticky")], Some("partition.assignment.strategy")),
     ];
     for (lines, key) in rows {
         assert_eq!(refused(lines.iter().copied(), false).as_deref(), *key, "{lines:?}");

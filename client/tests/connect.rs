@@ -64,7 +64,7 @@ async fn a_wrong_address_says_what_was_tried_and_what_to_check() {
 async fn all_brokers_that_cannot_be_reached_are_named_in_one_text() {
     let mut broker = Broker::builder().nodes(2).topic("orders", 1).start().await.unwrap();
     let mut config = ClientConfig::new(&broker.bootstrap());
-    config.metadata_recovery_rebootstrap = false;
+    config.metadata_recovery_strategy = ottla_client::MetadataRecoveryStrategy::None;
     let client = Client::connect(config).await.unwrap();
     let mut nodes: Vec<_> = client.cluster().brokers().map(|b| (b.id.0, format!("{}:{}", b.host, b.port))).collect();
     nodes.sort();

@@ -27,7 +27,7 @@ fn consumer(client: &Client, change: impl FnOnce(&mut ConsumerConfig)) -> Consum
 /// Writes `count` numbers, each to the partition `number mod partitions`.
 async fn fill(client: &Client, partitions: i32, from: i32, count: i32, compression: Compression) {
     let mut config = ProducerConfig::default();
-    config.compression = compression;
+    config.compression_type = compression;
     config.batch_size = 300;
     let producer = Producer::new(client, config).unwrap();
     for number in from..from + count {

@@ -36,7 +36,7 @@ fn consumer(client: &Client, change: impl FnOnce(&mut ConsumerConfig)) -> Consum
 /// Writes the values `from..to` to a partition, with the value as timestamp.
 async fn write(client: &Client, partition: i32, range: std::ops::Range<i64>, compression: Compression) {
     let mut config = ProducerConfig::default();
-    config.compression = compression;
+    config.compression_type = compression;
     let producer = Producer::new(client, config).unwrap();
     for i in range {
         let value = i.to_string();

@@ -269,7 +269,7 @@ async fn sent(broker: &Broker, compression: Compression, level: Option<i32>) -> 
     let mut config = ProducerConfig::default();
     config.linger = Duration::from_secs(1);
     config.batch_size = 1 << 19;
-    config.compression = compression;
+    config.compression_type = compression;
     config.compression_level = level;
     let producer = Producer::new(&client, config).unwrap();
     let mut rng = fastrand::Rng::with_seed(1);
@@ -310,7 +310,7 @@ async fn a_partitioner_of_the_users_chooses_for_records_that_name_no_partition()
     let broker = Broker::builder().topic("t", 3).start().await.unwrap();
     let client = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();
     let mut config = ProducerConfig::default();
-    config.partitioner = Partitioner::Custom(Arc::new(ByLength));
+    config.partitioner_class = Partitioner::Custom(Arc::new(ByLength));
     let producer = Producer::new(&client, config).unwrap();
     for (value, expected) in [("a", 1), ("bb", 2), ("ccc", 0)] {
         let record = ProducerRecord::new("t").key("one key").value(value);

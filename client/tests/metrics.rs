@@ -18,7 +18,7 @@ async fn a_producer_counts_what_it_sends_again_and_what_fails() {
     let client = client(&broker).await;
     let compressed = config(|c| {
         c.linger = Duration::from_secs(30);
-        c.compression = Compression::Lz4;
+        c.compression_type = Compression::Lz4;
     });
     let producer = Producer::new(&client, compressed).unwrap();
     broker.on(ApiKey::Produce).fail(ErrorCode::NotEnoughReplicas).times(1);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::Names;
-use ottla_client::{Client, ClientConfig, Error, ErrorCode, Producer, ProducerConfig, ProducerRecord};
+use ottla_client::{
+    Client, ClientConfig, Error, ErrorCode, MetadataRecoveryStrategy, Producer, ProducerConfig, ProducerRecord,
+};
 use ottla_testkit::kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse,
 };
@@ -110,7 +112,8 @@ async fn rebootstrap_is_done_when_any_broker_says_that_it_is_another_one() {
 
 #[tokio::test]
 async fn without_rebootstrap_a_broker_that_is_another_one_is_left_alone() {
-    let (old, _new, client) = taken_over(|config| config.metadata_recovery_rebootstrap = false).await;
+    let (old, _new, client) =
+        taken_over(|config| config.metadata_recovery_strategy = MetadataRecoveryStrategy::None).await;
     let producer = Producer::new(&client, ProducerConfig::default()).unwrap();
     let _refused = producer.send(ProducerRecord::new("t").partition(0).value("v")).await.unwrap();
     producer.send(ProducerRecord::new("t").partition(1).value("v")).await.unwrap().await.unwrap();
@@ -149,7 +152,7 @@ async fn without_rebootstrap_a_client_stays_with_its_brokers() {
     let names = Arc::new(Names::default());
     names.set("bootstrap.test:9092", &old.bootstrap());
     let mut config = named(&names);
-    config.metadata_recovery_rebootstrap = false;
+    config.metadata_recovery_strategy = MetadataRecoveryStrategy::None;
     let client = Client::connect(config).await.unwrap();
     let new = Broker::builder().topic("u", 1).start().await.unwrap();
     names.set("bootstrap.test:9092", &new.bootstrap());

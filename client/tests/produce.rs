@@ -48,7 +48,7 @@ async fn flush_sends_what_lingers_and_every_codec_is_accepted() {
         let before: i64 = ends(&client, "t", 3).await.iter().sum();
         let lingering = config(|c| {
             c.linger = Duration::from_secs(30);
-            c.compression = compression;
+            c.compression_type = compression;
         });
         let producer = Producer::new(&client, lingering).unwrap();
         let mut deliveries = Vec::new();
@@ -324,7 +324,7 @@ async fn zstd_needs_brokers_of_2_1_and_the_error_says_what_they_read() {
     let broker = Broker::builder().topic("t", 1).as_version("2.0").start().await.unwrap();
     let client = client(&broker).await;
     let mut config = ProducerConfig::default();
-    config.compression = Compression::Zstd;
+    config.compression_type = Compression::Zstd;
     let producer = Producer::new(&client, config).unwrap();
     let error = producer.send(ProducerRecord::new("t").value("v")).await.unwrap().await.unwrap_err().to_string();
     assert!(error.contains("brokers before 2.1 read none, gzip, snappy and lz4 (compression.type)"), "{error}");

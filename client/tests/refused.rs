@@ -31,7 +31,7 @@ fn quick(broker: &Broker) -> ClientConfig {
 fn alice(broker: &Broker) -> ClientConfig {
     let mut config = quick(broker);
     config.security_protocol = SecurityProtocol::SaslPlaintext;
-    config.sasl.mechanism = Some(SaslMechanism::Plain);
+    config.sasl.sasl_mechanism = Some(SaslMechanism::Plain);
     config.sasl.username = "alice".to_owned();
     config.sasl.password = "secret".into();
     config

@@ -186,7 +186,7 @@ impl TokenProvider for Counting {
 fn bearing(broker: &Broker, provider: &Arc<Counting>) -> ClientConfig {
     let mut config = ClientConfig::new(&broker.bootstrap());
     config.security_protocol = SecurityProtocol::SaslPlaintext;
-    config.sasl.mechanism = Some(SaslMechanism::OauthBearer);
+    config.sasl.sasl_mechanism = Some(SaslMechanism::OauthBearer);
     config.sasl.token_provider = Some(Arc::clone(provider) as Arc<dyn TokenProvider>);
     config
 }
@@ -202,7 +202,7 @@ async fn a_fresh_token_serves_all_connections_and_one_that_is_not_is_replaced() 
     // 95 % of its life are over, and it can be used for one more minute at least.
     let old = Counting::new(HOURS, HOURS.mul_f64(0.95), usize::MAX);
     let mut config = bearing(&broker, &old);
-    config.sasl.login_refresh_min_period = Duration::ZERO;
+    config.sasl.sasl_login_refresh_min_period = Duration::ZERO;
     writes(&Client::connect(config).await.unwrap(), 1).await;
     assert!(old.calls.load(Ordering::Relaxed) >= 2);
 }
@@ -212,7 +212,7 @@ async fn an_old_token_serves_while_no_newer_one_can_be_had() {
     let broker = Broker::builder().topic("t", 1).sasl_token("the.token", "alice").start().await.unwrap();
     let provider = Counting::new(HOURS, HOURS.mul_f64(0.95), 1);
     let mut config = bearing(&broker, &provider);
-    config.sasl.login_refresh_min_period = Duration::ZERO;
+    config.sasl.sasl_login_refresh_min_period = Duration::ZERO;
     writes(&Client::connect(config).await.unwrap(), 1).await;
     assert!(provider.calls.load(Ordering::Relaxed) >= 2, "it was asked and failed");
 }
@@ -239,7 +239,7 @@ async fn every_mechanism_goes_on_over_sessions_that_end() {
     {
         let name = mechanism.name().to_owned();
         let mut config = bearing(&broker, &provider);
-        config.sasl.mechanism = Some(mechanism);
+        config.sasl.sasl_mechanism = Some(mechanism);
         config.sasl.username = "alice".to_owned();
         config.sasl.password = "secret".into();
         let client = Client::connect(config).await.unwrap();
@@ -262,10 +262,10 @@ async fn settings_that_cannot_work_are_named_before_anything_is_connected_to() {
     config.security_protocol = SecurityProtocol::SaslPlaintext;
     let error = refusal(config.clone()).await;
     assert!(error.contains("sasl.mechanism") && error.contains("required"), "{error}");
-    config.sasl.mechanism = Some(SaslMechanism::Plain);
+    config.sasl.sasl_mechanism = Some(SaslMechanism::Plain);
     let error = refusal(config.clone()).await;
     assert!(error.contains("user name and a password"), "{error}");
-    config.sasl.mechanism = Some(SaslMechanism::OauthBearer);
+    config.sasl.sasl_mechanism = Some(SaslMechanism::OauthBearer);
     let error = refusal(config).await;
     assert!(error.contains("token provider"), "{error}");
 }
@@ -277,7 +277,7 @@ async fn a_delegation_token_logs_its_owner_in_and_makes_no_other_token() {
     let config = |user: &str, password: &str, tokenauth| {
         let mut config = ClientConfig::new(&broker.bootstrap());
         config.security_protocol = SecurityProtocol::SaslPlaintext;
-        config.sasl.mechanism = Some(SaslMechanism::ScramSha512);
+        config.sasl.sasl_mechanism = Some(SaslMechanism::ScramSha512);
         config.sasl.username = user.into();
         config.sasl.password = password.into();
         config.sasl.tokenauth = tokenauth;

@@ -60,7 +60,7 @@ impl Way<'_> {
             config.tls.ssl_keystore_certificate_chain = Some(certificate.chain().to_owned());
             config.tls.ssl_keystore_key = Some(certificate.key().into());
         }
-        config.sasl.mechanism = self.mechanism.clone();
+        config.sasl.sasl_mechanism = self.mechanism.clone();
         config.sasl.username = "alice".to_owned();
         config.sasl.password = self.password.into();
         config.sasl.token_provider = Some(Arc::new(Unsecured { life: Duration::from_secs(600), age: self.token_age }));

@@ -64,7 +64,7 @@ async fn before_0_11(version: &str, finds_times: bool) {
     for compression in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4] {
         let topic = format!("{version}-{compression}");
         // Idempotence was not asked for: it gives way.
-        let producer = Producer::new(&client, config(|c| c.compression = compression)).unwrap();
+        let producer = Producer::new(&client, config(|c| c.compression_type = compression)).unwrap();
         let (mut deliveries, mut expected) = (Vec::new(), Vec::new());
         for at in 0..500 {
             let (key, value) = (at.to_string(), format!("value number {at}"));
@@ -118,7 +118,7 @@ async fn refusals(client: &Client, topic: &str) {
     let record = ProducerRecord::new(topic).partition(0).value("v").headers(&headers);
     let error = producer.send(record).await.unwrap().await.unwrap_err().to_string();
     assert!(error.contains("not written") && error.contains("headers, which need a broker of 0.11"), "{error}");
-    let zstd = Producer::new(client, config(|c| c.compression = Compression::Zstd)).unwrap();
+    let zstd = Producer::new(client, config(|c| c.compression_type = Compression::Zstd)).unwrap();
     let error = zstd.send(ProducerRecord::new(topic).value("v")).await.unwrap().await.unwrap_err().to_string();
     assert!(error.contains("compression.type"), "{error}");
     let explicit = Producer::new(client, config(|c| c.enable_idempotence = Some(true))).unwrap();

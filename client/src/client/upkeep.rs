@@ -95,7 +95,7 @@ impl Inner {
             if known.is_empty() {
                 return Ok(None);
             }
-            if is_out_of_reach(&known) && self.config.metadata_recovery_rebootstrap {
+            if is_out_of_reach(&known) && self.config.may_rebootstrap() {
                 self.rebootstrap("no known broker is connected, and all are backing off");
                 return Ok(None);
             }
@@ -158,7 +158,7 @@ impl Inner {
     pub(super) fn rebootstrap_as_told(&self, error: &Error) {
         let is_told = error.code() == Some(ErrorCode::RebootstrapRequired);
         // Where none is known it has begun again already.
-        if is_told && self.config.metadata_recovery_rebootstrap && self.changes.borrow().brokers().next().is_some() {
+        if is_told && self.config.may_rebootstrap() && self.changes.borrow().brokers().next().is_some() {
             self.rebootstrap("a broker is another one than it should be (REBOOTSTRAP_REQUIRED)");
         }
     }
@@ -194,7 +194,7 @@ impl Inner {
     /// Publishes an answer. Whether a leader epoch grew.
     pub(super) fn take_metadata(&self, asked: Asked, response: MetadataResponse, at: &Place) -> Result<bool> {
         if response.error_code == ErrorCode::RebootstrapRequired.code() {
-            if self.config.metadata_recovery_rebootstrap {
+            if self.config.may_rebootstrap() {
                 self.rebootstrap("the cluster asks for it (REBOOTSTRAP_REQUIRED)");
             }
             let error = Error::broker(ErrorCode::RebootstrapRequired, ApiKey::Metadata, "the cluster");
@@ -257,7 +257,7 @@ impl Inner {
     fn rebootstrap_if_overdue(&self) {
         let trigger = self.config.metadata_recovery_rebootstrap_trigger;
         let overdue = lock(&self.pace).is_overdue(clock::now(), trigger);
-        if overdue && self.config.metadata_recovery_rebootstrap {
+        if overdue && self.config.may_rebootstrap() {
             self.rebootstrap("no metadata could be had for metadata.recovery.rebootstrap.trigger.ms");
         }
     }

@@ -1,7 +1,7 @@
 //! The common settings by Kafka's names, with their ranges.
 use std::time::Duration;
 
-use super::{ClientConfig, DnsLookup};
+use super::{ClientConfig, DnsLookup, MetadataRecoveryStrategy};
 use crate::admin::ADMIN_SETTINGS;
 use crate::consumer::CONSUMER_SETTINGS;
 use crate::error::{Error, Result};
@@ -160,7 +160,10 @@ impl ClientConfig {
             "send.buffer.bytes" => self.send_buffer_bytes = property.unless_minus_one()?,
             "receive.buffer.bytes" => self.receive_buffer_bytes = property.unless_minus_one()?,
             "metadata.recovery.strategy" => {
-                self.metadata_recovery_rebootstrap = property.one_of(&[("rebootstrap", true), ("none", false)])?;
+                self.metadata_recovery_strategy = property.one_of(&[
+                    ("rebootstrap", MetadataRecoveryStrategy::Rebootstrap),
+                    ("none", MetadataRecoveryStrategy::None),
+                ])?;
             }
             "metadata.recovery.rebootstrap.trigger.ms" => {
                 self.metadata_recovery_rebootstrap_trigger = property.millis()?;
@@ -186,15 +189,15 @@ impl ClientConfig {
             ("metadata.max.age.ms", self.metadata_max_age),
             ("metadata.max.idle.ms", self.metadata_max_idle),
             ("metadata.recovery.rebootstrap.trigger.ms", self.metadata_recovery_rebootstrap_trigger),
-            ("sasl.login.retry.backoff.ms", self.sasl.login_retry_backoff),
-            ("sasl.login.retry.backoff.max.ms", self.sasl.login_retry_backoff_max),
+            ("sasl.login.retry.backoff.ms", self.sasl.sasl_login_retry_backoff),
+            ("sasl.login.retry.backoff.max.ms", self.sasl.sasl_login_retry_backoff_max),
         ];
         for (key, duration) in millis {
             check(NUMBERS, key, duration.as_millis())?;
         }
         for (key, seconds) in [
-            ("sasl.login.refresh.min.period.seconds", self.sasl.login_refresh_min_period),
-            ("sasl.login.refresh.buffer.seconds", self.sasl.login_refresh_buffer),
+            ("sasl.login.refresh.min.period.seconds", self.sasl.sasl_login_refresh_min_period),
+            ("sasl.login.refresh.buffer.seconds", self.sasl.sasl_login_refresh_buffer),
         ] {
             check(NUMBERS, key, seconds.as_secs())?;
         }

@@ -51,7 +51,7 @@ impl std::str::FromStr for SaslMechanism {
 #[non_exhaustive]
 pub struct SaslConfig {
     /// `sasl.mechanism`. Required; Kafka's default, GSSAPI, is none of ours.
-    pub mechanism: Option<SaslMechanism>,
+    pub sasl_mechanism: Option<SaslMechanism>,
     /// For PLAIN and SCRAM: the user, or the id of a delegation token.
     pub username: String,
     /// For PLAIN and SCRAM: the password, or the HMAC of a delegation token in base64.
@@ -60,39 +60,39 @@ pub struct SaslConfig {
     pub tokenauth: bool,
     /// `sasl.kerberos.service.name`: the first part of the brokers' principals, such as `kafka`. Nothing of Ottla reads it so
     /// far: it is for a GSSAPI mechanism of your own ([`SaslMechanism::Custom`]). Default: none.
-    pub kerberos_service_name: Option<String>,
+    pub sasl_kerberos_service_name: Option<String>,
     /// For OAUTHBEARER: where tokens come from.
     pub token_provider: Option<Arc<dyn TokenProvider>>,
     /// `sasl.login.refresh.window.factor`: the part of a token's life after which a new one is fetched. Default: 0.8.
-    pub login_refresh_window_factor: f64,
+    pub sasl_login_refresh_window_factor: f64,
     /// `sasl.login.refresh.window.jitter`: at most this part more, at random. Default: 0.05.
-    pub login_refresh_window_jitter: f64,
+    pub sasl_login_refresh_window_jitter: f64,
     /// `sasl.login.refresh.min.period.seconds`: a token is used for this long at least. Default: 60 s.
-    pub login_refresh_min_period: Duration,
+    pub sasl_login_refresh_min_period: Duration,
     /// `sasl.login.refresh.buffer.seconds`: a token is not used in the last part of its life. Default: 300 s. Ignored,
     /// with the minimal period, for tokens that do not live as long as both together.
-    pub login_refresh_buffer: Duration,
+    pub sasl_login_refresh_buffer: Duration,
     /// `sasl.login.retry.backoff.ms`: the first pause after the provider failed. Default: 100 ms.
-    pub login_retry_backoff: Duration,
+    pub sasl_login_retry_backoff: Duration,
     /// `sasl.login.retry.backoff.max.ms`: the longest pause after the provider failed. Default: 10 s.
-    pub login_retry_backoff_max: Duration,
+    pub sasl_login_retry_backoff_max: Duration,
 }
 
 impl Default for SaslConfig {
     fn default() -> Self {
         Self {
-            mechanism: None,
+            sasl_mechanism: None,
             username: String::new(),
             password: Secret::default(),
             tokenauth: false,
-            kerberos_service_name: None,
+            sasl_kerberos_service_name: None,
             token_provider: None,
-            login_refresh_window_factor: 0.8,
-            login_refresh_window_jitter: 0.05,
-            login_refresh_min_period: Duration::from_secs(60),
-            login_refresh_buffer: Duration::from_secs(300),
-            login_retry_backoff: Duration::from_millis(100),
-            login_retry_backoff_max: Duration::from_secs(10),
+            sasl_login_refresh_window_factor: 0.8,
+            sasl_login_refresh_window_jitter: 0.05,
+            sasl_login_refresh_min_period: Duration::from_secs(60),
+            sasl_login_refresh_buffer: Duration::from_secs(300),
+            sasl_login_retry_backoff: Duration::from_millis(100),
+            sasl_login_retry_backoff_max: Duration::from_secs(10),
         }
     }
 }

@@ -59,23 +59,25 @@ impl ClientConfig {
             "sasl.mechanism" => {
                 let mechanism: Result<SaslMechanism, String> = property.value.parse();
                 let range = "it must be one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER";
-                sasl.mechanism = Some(mechanism.map_err(|_| property.invalid(range))?);
+                sasl.sasl_mechanism = Some(mechanism.map_err(|_| property.invalid(range))?);
             }
             "sasl.jaas.config" => {
                 let Jaas { username, password, tokenauth } = jaas(property)?;
                 (sasl.username, sasl.password, sasl.tokenauth) = (username, password, tokenauth);
             }
-            "sasl.kerberos.service.name" => sasl.kerberos_service_name = Some(property.text()),
-            "sasl.login.refresh.window.factor" => sasl.login_refresh_window_factor = fraction(property, 0.5, 1.0)?,
-            "sasl.login.refresh.window.jitter" => sasl.login_refresh_window_jitter = fraction(property, 0.0, 0.25)?,
+            "sasl.kerberos.service.name" => sasl.sasl_kerberos_service_name = Some(property.text()),
+            "sasl.login.refresh.window.factor" => sasl.sasl_login_refresh_window_factor = fraction(property, 0.5, 1.0)?,
+            "sasl.login.refresh.window.jitter" => {
+                sasl.sasl_login_refresh_window_jitter = fraction(property, 0.0, 0.25)?
+            }
             "sasl.login.refresh.min.period.seconds" => {
-                sasl.login_refresh_min_period = Duration::from_secs(property.integer()?);
+                sasl.sasl_login_refresh_min_period = Duration::from_secs(property.integer()?);
             }
             "sasl.login.refresh.buffer.seconds" => {
-                sasl.login_refresh_buffer = Duration::from_secs(property.integer()?);
+                sasl.sasl_login_refresh_buffer = Duration::from_secs(property.integer()?);
             }
-            "sasl.login.retry.backoff.ms" => sasl.login_retry_backoff = property.millis()?,
-            "sasl.login.retry.backoff.max.ms" => sasl.login_retry_backoff_max = property.millis()?,
+            "sasl.login.retry.backoff.ms" => sasl.sasl_login_retry_backoff = property.millis()?,
+            "sasl.login.retry.backoff.max.ms" => sasl.sasl_login_retry_backoff_max = property.millis()?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -103,13 +105,13 @@ impl ClientConfig {
         let sasl = &self.sasl;
         let is_name =
             |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/' && b != b'@');
-        if let Some(name) = sasl.kerberos_service_name.as_ref().filter(|name| !is_name(name)) {
+        if let Some(name) = sasl.sasl_kerberos_service_name.as_ref().filter(|name| !is_name(name)) {
             let range = "it must be the first part of the brokers' principals, as kafka of kafka/host@REALM";
             return Err(Error::config("sasl.kerberos.service.name", name, range));
         }
         for (key, value, least, most) in [
-            ("sasl.login.refresh.window.factor", sasl.login_refresh_window_factor, 0.5, 1.0),
-            ("sasl.login.refresh.window.jitter", sasl.login_refresh_window_jitter, 0.0, 0.25),
+            ("sasl.login.refresh.window.factor", sasl.sasl_login_refresh_window_factor, 0.5, 1.0),
+            ("sasl.login.refresh.window.jitter", sasl.sasl_login_refresh_window_jitter, 0.0, 0.25),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(Error::config(key, value, format!("it must be a number from {least} to {most}")));

@@ -4,7 +4,7 @@ use std::time::Duration;
 use crate::config::{CLIENT_SETTINGS, ClientConfig};
 use crate::error::{Error, Result};
 use crate::producer::PRODUCER_SETTINGS;
-use crate::properties::{INT, Known, LONG, Number, Property, check, iso_duration, unknown};
+use crate::properties::{Given, INT, Known, LONG, Number, Property, check, iso_duration, unknown};
 use crate::types::IsolationLevel;
 
 /// Where to go when a position is missing or out of range.
@@ -120,6 +120,7 @@ pub struct ConsumerConfig {
     /// `prefetch.memory.bytes`: how many bytes may wait for `poll` in all, decompressed ones included; at least
     /// `max_partition_fetch_bytes`. Ours; default: 64 MiB.
     pub prefetch_memory_bytes: usize,
+    given: Given,
 }
 
 impl Default for ConsumerConfig {
@@ -146,6 +147,7 @@ impl Default for ConsumerConfig {
             exclude_internal_topics: true,
             allow_auto_create_topics: true,
             prefetch_memory_bytes: 64 << 20,
+            given: Given::default(),
         }
     }
 }
@@ -215,6 +217,7 @@ impl ConsumerConfig {
         let mut config = Self::default();
         for (key, value) in properties {
             let property = Property::new(key, value, NUMBERS);
+            config.given.add(&CONSUMER_SETTINGS, key);
             if !config.set(property)? && !CLIENT_SETTINGS.keys.contains(&key) {
                 return Err(unknown(property, &CONSUMER_SETTINGS, &[&PRODUCER_SETTINGS, &CLIENT_SETTINGS]));
             }
@@ -345,13 +348,14 @@ impl ConsumerConfig {
     fn refuse_classic_settings(&self) -> Result<()> {
         let range = "the coordinator decides it with group.protocol consumer: leave it out";
         let assignors = &self.partition_assignment_strategy;
-        if *assignors != Self::default().partition_assignment_strategy {
+        let is_given = |key: &str| self.given.has(key);
+        if *assignors != Self::default().partition_assignment_strategy || is_given("partition.assignment.strategy") {
             return Err(Error::config("partition.assignment.strategy", names(assignors), range));
         }
-        if self.session_timeout != SESSION_TIMEOUT {
+        if self.session_timeout != SESSION_TIMEOUT || is_given("session.timeout.ms") {
             return Err(Error::config("session.timeout.ms", self.session_timeout.as_millis(), range));
         }
-        if self.heartbeat_interval != HEARTBEAT_INTERVAL {
+        if self.heartbeat_interval != HEARTBEAT_INTERVAL || is_given("heartbeat.interval.ms") {
             return Err(Error::config("heartbeat.interval.ms", self.heartbeat_interval.as_millis(), range));
         }
         Ok(())

@@ -173,7 +173,7 @@ impl Bench {
 
     pub(super) fn sasl(config: &mut ClientConfig) {
         config.security_protocol = SecurityProtocol::SaslPlaintext;
-        config.sasl.mechanism = Some(SaslMechanism::Plain);
+        config.sasl.sasl_mechanism = Some(SaslMechanism::Plain);
         config.sasl.username = "alice".to_owned();
         config.sasl.password = "secret".into();
     }

@@ -104,10 +104,10 @@ async fn of_failures_in_a_row_to_fetch_a_token_the_first_is_a_warning() {
     let (lines, _guard) = Lines::start();
     let script = [false, false, false, true, false];
     let config = SaslConfig {
-        mechanism: Some(SaslMechanism::OauthBearer),
+        sasl_mechanism: Some(SaslMechanism::OauthBearer),
         token_provider: Some(Script::new(&script)),
-        login_retry_backoff: Duration::ZERO,
-        login_retry_backoff_max: Duration::ZERO,
+        sasl_login_retry_backoff: Duration::ZERO,
+        sasl_login_retry_backoff_max: Duration::ZERO,
         ..SaslConfig::default()
     };
     let login = Login::new(&config).unwrap();

@@ -24,7 +24,7 @@ pub(crate) struct Login(Arc<dyn Credentials>);
 impl Login {
     pub(crate) fn new(config: &SaslConfig) -> Result<Self> {
         let invalid = |key: &str, reason: &str| Error::config(key, "", reason);
-        let Some(mechanism) = &config.mechanism else {
+        let Some(mechanism) = &config.sasl_mechanism else {
             return Err(invalid(
                 "sasl.mechanism",
                 "it is required when security.protocol is SASL_PLAINTEXT or SASL_SSL: PLAIN, SCRAM-SHA-256, \
@@ -104,12 +104,15 @@ impl Tokens {
         Self {
             provider,
             policy: RefreshPolicy {
-                factor: config.login_refresh_window_factor,
-                jitter: config.login_refresh_window_jitter,
-                min_period: config.login_refresh_min_period,
-                buffer: config.login_refresh_buffer,
+                factor: config.sasl_login_refresh_window_factor,
+                jitter: config.sasl_login_refresh_window_jitter,
+                min_period: config.sasl_login_refresh_min_period,
+                buffer: config.sasl_login_refresh_buffer,
             },
-            retry: ExponentialBackoff { initial: config.login_retry_backoff, max: config.login_retry_backoff_max },
+            retry: ExponentialBackoff {
+                initial: config.sasl_login_retry_backoff,
+                max: config.sasl_login_retry_backoff_max,
+            },
             cache: Mutex::default(),
         }
     }

@@ -7,7 +7,7 @@ use super::partitioner::Partitioner;
 use crate::config::CLIENT_SETTINGS;
 use crate::consumer::CONSUMER_SETTINGS;
 use crate::error::{Error, Result};
-use crate::properties::{INT, Known, LONG, Number, Property, check, unknown};
+use crate::properties::{Given, INT, Known, LONG, Number, Property, check, unknown};
 
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,18 +63,18 @@ pub struct ProducerConfig {
     /// topic's `max.message.bytes` must allow it too. Default: 1 MiB.
     pub max_request_size: usize,
     /// `delivery.timeout.ms`: how long a record may take from `send` to its outcome. At least `linger` +
-    /// `request.timeout.ms`: the default is raised to that with a warning, any other value below it is an error.
-    /// Default: 120 s.
+    /// `request.timeout.ms`: the default is raised to that with a warning, if no file gives it; any other value below it is
+    /// an error. Default: 120 s.
     pub delivery_timeout: Duration,
     /// `compression.type`. Default: none.
-    pub compression: Compression,
+    pub compression_type: Compression,
     /// `compression.{gzip,lz4,zstd}.level`, of the codec that is chosen: gzip 1 to 9 or -1, lz4 1 to 17, zstd -131072 to 22.
     /// Levels of lz4 are taken but have no effect: there is only the fast compressor that Kafka's client uses at level 9
     /// ([`Compression::Lz4`]). Default: Kafka's default of the codec (-1, 9, 3).
     pub compression_level: Option<i32>,
     /// `partitioner.class`: who chooses the partition of records that name none. In code only: properties name classes of
     /// Java's. Default: Kafka's own.
-    pub partitioner: Partitioner,
+    pub partitioner_class: Partitioner,
     /// `partitioner.ignore.keys`: records with keys go anywhere too. Default: false.
     pub partitioner_ignore_keys: bool,
     /// `partitioner.adaptive.partitioning.enable`: records without a key go less often where batches queue up.
@@ -91,6 +91,7 @@ pub struct ProducerConfig {
     /// `transaction.timeout.ms`: the broker aborts a transaction that is open for longer, and refuses more than its
     /// `transaction.max.timeout.ms`, 15 minutes by default. Default: 60 s.
     pub transaction_timeout: Duration,
+    given: Given,
 }
 
 impl Default for ProducerConfig {
@@ -106,15 +107,16 @@ impl Default for ProducerConfig {
             max_block: Duration::from_secs(60),
             max_request_size: 1 << 20,
             delivery_timeout: DELIVERY_TIMEOUT,
-            compression: Compression::None,
+            compression_type: Compression::None,
             compression_level: None,
-            partitioner: Partitioner::BuiltIn,
+            partitioner_class: Partitioner::BuiltIn,
             partitioner_ignore_keys: false,
             partitioner_adaptive_partitioning_enable: true,
             partitioner_availability_timeout: Duration::ZERO,
             partitioner_rack_aware: false,
             transactional_id: None,
             transaction_timeout: Duration::from_secs(60),
+            given: Given::default(),
         }
     }
 }
@@ -199,16 +201,17 @@ impl ProducerConfig {
         let mut levels = Vec::new();
         for (key, value) in properties {
             let property = Property::new(key, value, NUMBERS);
+            config.given.add(&PRODUCER_SETTINGS, key);
             if key.starts_with("compression.") && key.ends_with(".level") && PRODUCER_SETTINGS.keys.contains(&key) {
                 levels.push((key, property.integer::<i32>()?));
             } else if !config.set(property)? && !CLIENT_SETTINGS.keys.contains(&key) {
                 return Err(unknown(property, &PRODUCER_SETTINGS, &[&CONSUMER_SETTINGS, &CLIENT_SETTINGS]));
             }
         }
-        let key = level_key(config.compression);
+        let key = level_key(config.compression_type);
         config.compression_level = levels.into_iter().find(|(level, _)| Some(*level) == key).map(|(_, level)| level);
         if let Some(level) = config.compression_level {
-            check_level(config.compression, level)?;
+            check_level(config.compression_type, level)?;
         }
         Ok(config)
     }
@@ -236,7 +239,7 @@ impl ProducerConfig {
             "max.request.size" => self.max_request_size = property.integer()?,
             "delivery.timeout.ms" => self.delivery_timeout = property.millis()?,
             "compression.type" => {
-                self.compression = property.one_of(&[
+                self.compression_type = property.one_of(&[
                     ("none", Compression::None),
                     ("gzip", Compression::Gzip),
                     ("snappy", Compression::Snappy),
@@ -247,7 +250,7 @@ impl ProducerConfig {
             "partitioner.class" if property.value.is_empty() => {}
             "partitioner.class" => {
                 return Err(property.invalid(
-                    "it is for classes of the Java client: leave it out, or set ProducerConfig::partitioner",
+                    "it is for classes of the Java client: leave it out, or set ProducerConfig::partitioner_class",
                 ));
             }
             "partitioner.ignore.keys" => self.partitioner_ignore_keys = property.boolean()?,
@@ -274,7 +277,8 @@ impl ProducerConfig {
     pub fn validate(&self, request_timeout: Duration) -> Result<()> {
         self.check_numbers()?;
         let least = self.linger.saturating_add(request_timeout);
-        if self.delivery_timeout < least && self.delivery_timeout != DELIVERY_TIMEOUT {
+        let is_given = self.delivery_timeout != DELIVERY_TIMEOUT || self.given.has("delivery.timeout.ms");
+        if self.delivery_timeout < least && is_given {
             let range = format!("it must be at least linger.ms + request.timeout.ms, {} ms", least.as_millis());
             return Err(Error::config("delivery.timeout.ms", self.delivery_timeout.as_millis(), range));
         }
@@ -309,7 +313,7 @@ impl ProducerConfig {
         ] {
             check(NUMBERS, key, duration.as_millis())?;
         }
-        self.compression_level.map_or(Ok(()), |level| check_level(self.compression, level))
+        self.compression_level.map_or(Ok(()), |level| check_level(self.compression_type, level))
     }
 
     fn validate_idempotence(&self) -> Result<()> {

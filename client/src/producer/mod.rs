@@ -145,7 +145,7 @@ impl Producer {
             backoff: client.config().retry(),
         };
         let mut accumulator = RecordAccumulator::new(limits, fastrand::Rng::new());
-        accumulator.partitioner = config.partitioner.clone();
+        accumulator.partitioner = config.partitioner_class.clone();
         let rack = &client.config().client_rack;
         accumulator.rack = (config.partitioner_rack_aware && !rack.is_empty()).then(|| rack.clone());
         let meters = Arc::new(ProducerMeters::new(client.client_id(Lane::Produce)));

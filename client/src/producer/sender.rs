@@ -201,9 +201,9 @@ impl Sender {
         let mut sealed = Vec::with_capacity(batches.len());
         for mut batch in batches {
             let records = match magic_of(produce_version) {
-                None => check_codec(config.compression, produce_version, &batch)
-                    .and_then(|()| batch.seal(config.compression, config.compression_level)),
-                Some(magic) => message_set(&mut batch, magic, (config.compression, config.compression_level)),
+                None => check_codec(config.compression_type, produce_version, &batch)
+                    .and_then(|()| batch.seal(config.compression_type, config.compression_level)),
+                Some(magic) => message_set(&mut batch, magic, (config.compression_type, config.compression_level)),
             };
             match records {
                 Ok(records) => sealed.push((batch, records)),

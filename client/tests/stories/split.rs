@@ -18,7 +18,7 @@ pub(crate) async fn create_topic(client: &Client) {
 fn config(compression: Compression, change: impl FnOnce(&mut ProducerConfig)) -> ProducerConfig {
     let mut config = ProducerConfig::default();
     config.linger = Duration::from_millis(100);
-    config.compression = compression;
+    config.compression_type = compression;
     change(&mut config);
     config
 }
