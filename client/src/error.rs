@@ -338,7 +338,7 @@ pub(crate) struct Place {
 impl Place {
     /// The broker, as texts name it.
     pub(crate) fn name(&self) -> String {
-        format!("broker {} ({})", self.broker, self.address)
+        peer_name(self.broker, &self.address)
     }
 }
 

@@ -22,7 +22,7 @@ use super::login::Login;
 use super::task::Task;
 use super::throttle;
 use crate::clock;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Place, Result, peer_name};
 use crate::metrics::Counters;
 use crate::types::BrokerId;
 
@@ -180,7 +180,7 @@ impl Connection {
 
     /// The newest version both sides speak, not above `cap`.
     pub(crate) fn choose<R: Request>(&self, cap: Option<i16>) -> Result<i16> {
-        let broker = || format!("broker {} at {}", self.broker(), self.0.shared.address);
+        let broker = || self.0.shared.name();
         self.api_versions().choose::<R>(cap).map_err(|e| Error::UnsupportedVersion {
             api: e.api,
             ours: e.ours,
@@ -210,7 +210,7 @@ impl Connection {
     pub(crate) fn send_oneway<R: Request>(&self, request: &R, version: i16) -> Result<Written> {
         let (sender, receiver) = oneshot::channel();
         self.queue(request, version, self.0.shared.request_timeout, Asker::Written(sender))?;
-        Ok(Written { receiver, api: (R::API_KEY, version), address: Arc::clone(&self.0.shared.address) })
+        Ok(Written { receiver, api: (R::API_KEY, version), shared: Arc::clone(&self.0.shared) })
     }
 
     fn queue<R: Request>(&self, request: &R, version: i16, timeout: Duration, asker: Asker) -> Result<()> {
@@ -282,14 +282,18 @@ impl Shared {
         state.muted_until = state.muted_until.max(Some(until));
     }
 
+    /// The broker, as texts name it.
+    fn name(&self) -> String {
+        peer_name(self.broker, &self.address)
+    }
+
+    /// The task is gone, which happens when the runtime shuts down.
+    fn gone(&self, api: (ApiKey, i16)) -> Error {
+        self.disconnected(api, true, "the runtime that ran it has stopped")
+    }
+
     pub(super) fn disconnected(&self, (api, version): (ApiKey, i16), written: bool, reason: &str) -> Error {
-        Error::Disconnected {
-            broker: format!("broker {} at {}", self.broker, self.address),
-            api,
-            version,
-            written,
-            reason: reason.to_owned(),
-        }
+        Error::Disconnected { broker: self.name(), api, version, written, reason: reason.to_owned() }
     }
 }
 
@@ -308,13 +312,12 @@ impl<R: Request> Future for Reply<R> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let received = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
-        let address = &self.shared.address;
         let response =
-            received.unwrap_or_else(|_| Err(gone((R::API_KEY, self.version), address))).and_then(|mut frame| {
+            received.unwrap_or_else(|_| Err(self.shared.gone((R::API_KEY, self.version)))).and_then(|mut frame| {
                 ResponseHeader::decode(R::API_KEY, self.version, &mut frame)
                     .and_then(|_| R::decode_response(self.version, frame))
                     .map_err(|error| Error::Malformed {
-                        broker: format!("the broker at {address}"),
+                        broker: self.shared.name(),
                         api: R::API_KEY,
                         version: self.version,
                         reason: error.to_string(),
@@ -337,7 +340,7 @@ impl<R: Request> Future for Reply<R> {
 pub(crate) struct Written {
     receiver: oneshot::Receiver<Result<()>>,
     api: (ApiKey, i16),
-    address: Arc<str>,
+    shared: Arc<Shared>,
 }
 
 impl Future for Written {
@@ -345,14 +348,8 @@ impl Future for Written {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let received = std::task::ready!(Pin::new(&mut self.receiver).poll(context));
-        Poll::Ready(received.unwrap_or_else(|_| Err(gone(self.api, &self.address))))
+        Poll::Ready(received.unwrap_or_else(|_| Err(self.shared.gone(self.api))))
     }
-}
-
-/// The task is gone, which happens when the runtime shuts down.
-fn gone((api, version): (ApiKey, i16), address: &str) -> Error {
-    let reason = "the runtime that ran it has stopped".to_owned();
-    Error::Disconnected { broker: format!("the broker at {address}"), api, version, written: true, reason }
 }
 
 impl Asker {
