@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use ottla_client::{AdminConfig, Client, ClientConfig, ConsumerConfig, Error, Producer, ProducerConfig, Result};
+use ottla_client::{
+    AdminConfig, AutoOffsetReset, Client, ClientConfig, Compression, ConsumerConfig, Error, PartitionAssignor,
+    Producer, ProducerConfig, Result,
+};
 
 /// A row of a table of settings: Kafka's key, its default, other values that are fine, values that are not.
 type Row = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
@@ -467,20 +470,239 @@ fn one_file_serves_the_client_and_its_producer() {
     assert_eq!(ProducerConfig::from_properties(lines).unwrap().acks, ottla_client::Acks::Leader);
 }
 
+/// The same rows in code: what is refused there too.
+type InCode<C> = &'static [(&'static str, &'static [fn(&mut C)])];
+
+/// Too long for a Java `long` of milliseconds.
+const ENDLESS: Duration = Duration::MAX;
+
+const CLIENT_IN_CODE: InCode<ClientConfig> = &[
+    (
+        "bootstrap.servers",
+        &[
+            |c| c.bootstrap_servers = vec![],
+            |c| c.bootstrap_servers = vec!["a".to_owned()],
+            |c| c.bootstrap_servers = vec!["a:1".to_owned(); 2],
+        ],
+    ),
+    ("client.id", &[|c| c.client_id = "x".repeat(32_768)]),
+    ("bootstrap.resolve.timeout.ms", &[|c| c.bootstrap_resolve_timeout = ENDLESS]),
+    (
+        "request.timeout.ms",
+        &[|c| c.request_timeout = ENDLESS, |c| c.request_timeout = Duration::from_millis(2_147_483_648)],
+    ),
+    ("default.api.timeout.ms", &[|c| c.default_api_timeout = Duration::from_millis(2_147_483_648)]),
+    ("retry.backoff.ms", &[|c| c.retry_backoff = ENDLESS]),
+    ("retry.backoff.max.ms", &[|c| c.retry_backoff_max = ENDLESS]),
+    ("reconnect.backoff.ms", &[|c| c.reconnect_backoff = ENDLESS]),
+    ("reconnect.backoff.max.ms", &[|c| c.reconnect_backoff_max = ENDLESS]),
+    ("socket.connection.setup.timeout.ms", &[|c| c.socket_connection_setup_timeout = ENDLESS]),
+    ("socket.connection.setup.timeout.max.ms", &[|c| c.socket_connection_setup_timeout_max = ENDLESS]),
+    ("connections.max.idle.ms", &[|c| c.connections_max_idle = Some(ENDLESS)]),
+    ("metadata.max.age.ms", &[|c| c.metadata_max_age = ENDLESS]),
+    (
+        "metadata.max.idle.ms",
+        &[|c| c.metadata_max_idle = Duration::from_millis(4999), |c| c.metadata_max_idle = ENDLESS],
+    ),
+    ("enable.metrics.push", &[|c| c.enable_metrics_push = true]),
+    ("max.response.bytes", &[|c| c.max_response_bytes = 0, |c| c.max_response_bytes = 1 << 31]),
+    ("send.buffer.bytes", &[|c| c.send_buffer_bytes = Some(1 << 31)]),
+    ("receive.buffer.bytes", &[|c| c.receive_buffer_bytes = Some(1 << 31)]),
+    ("metadata.recovery.rebootstrap.trigger.ms", &[|c| c.metadata_recovery_rebootstrap_trigger = ENDLESS]),
+    ("ssl.enabled.protocols", &[|c| c.tls.ssl_enabled_protocols = vec![]]),
+    ("sasl.kerberos.service.name", &[|c| c.sasl.sasl_kerberos_service_name = Some("kafka/host".to_owned())]),
+    (
+        "sasl.login.refresh.window.factor",
+        &[
+            |c| c.sasl.sasl_login_refresh_window_factor = 0.49,
+            |c| c.sasl.sasl_login_refresh_window_factor = 1.01,
+            |c| c.sasl.sasl_login_refresh_window_factor = f64::NAN,
+        ],
+    ),
+    (
+        "sasl.login.refresh.window.jitter",
+        &[|c| c.sasl.sasl_login_refresh_window_jitter = -0.01, |c| c.sasl.sasl_login_refresh_window_jitter = 0.26],
+    ),
+    (
+        "sasl.login.refresh.min.period.seconds",
+        &[
+            |c| c.sasl.sasl_login_refresh_min_period = Duration::from_secs(901),
+            |c| c.sasl.sasl_login_refresh_min_period = Duration::from_millis(900_001),
+        ],
+    ),
+    (
+        "sasl.login.refresh.buffer.seconds",
+        &[
+            |c| c.sasl.sasl_login_refresh_buffer = Duration::from_secs(3601),
+            |c| c.sasl.sasl_login_refresh_buffer = Duration::from_millis(3_600_001),
+        ],
+    ),
+    ("sasl.login.retry.backoff.ms", &[|c| c.sasl.sasl_login_retry_backoff = ENDLESS]),
+    ("sasl.login.retry.backoff.max.ms", &[|c| c.sasl.sasl_login_retry_backoff_max = ENDLESS]),
+];
+
+/// Whose type has no other values than the fine ones.
+const CLIENT_BY_TYPE: &[&str] = &[
+    "client.dns.lookup",
+    "metadata.recovery.strategy",
+    "metadata.cluster.check.enable",
+    "security.protocol",
+    "ssl.truststore.type",
+    "ssl.keystore.type",
+    "ssl.endpoint.identification.algorithm",
+];
+
+const PRODUCER_IN_CODE: InCode<ProducerConfig> = &[
+    (
+        "max.in.flight.requests.per.connection",
+        &[
+            |c| c.max_in_flight_requests_per_connection = 0,
+            |c| c.max_in_flight_requests_per_connection = 6,
+            |c| c.max_in_flight_requests_per_connection = 1 << 31,
+        ],
+    ),
+    ("retries", &[|c| c.retries = 1 << 31]),
+    ("linger.ms", &[|c| c.linger = ENDLESS]),
+    ("batch.size", &[|c| c.batch_size = 1 << 31]),
+    ("buffer.memory", &[|c| c.buffer_memory = usize::MAX]),
+    ("max.block.ms", &[|c| c.max_block = ENDLESS]),
+    ("max.request.size", &[|c| c.max_request_size = 1 << 31]),
+    (
+        "delivery.timeout.ms",
+        &[
+            |c| c.delivery_timeout = Duration::from_millis(30_004),
+            |c| c.delivery_timeout = Duration::from_millis(2_147_483_648),
+        ],
+    ),
+    ("partitioner.availability.timeout.ms", &[|c| c.partitioner_availability_timeout = ENDLESS]),
+    ("transactional.id", &[|c| c.transactional_id = Some(String::new())]),
+    (
+        "transaction.timeout.ms",
+        &[
+            |c| c.transaction_timeout = Duration::ZERO,
+            |c| c.transaction_timeout = Duration::from_micros(999),
+            |c| c.transaction_timeout = Duration::from_millis(2_147_483_648),
+        ],
+    ),
+    (
+        "compression.gzip.level",
+        &[
+            |c| (c.compression_type, c.compression_level) = (Compression::Gzip, Some(0)),
+            |c| (c.compression_type, c.compression_level) = (Compression::Gzip, Some(10)),
+        ],
+    ),
+    (
+        "compression.lz4.level",
+        &[
+            |c| (c.compression_type, c.compression_level) = (Compression::Lz4, Some(0)),
+            |c| (c.compression_type, c.compression_level) = (Compression::Lz4, Some(18)),
+        ],
+    ),
+    (
+        "compression.zstd.level",
+        &[
+            |c| (c.compression_type, c.compression_level) = (Compression::Zstd, Some(-131_073)),
+            |c| (c.compression_type, c.compression_level) = (Compression::Zstd, Some(23)),
+        ],
+    ),
+];
+
+const PRODUCER_BY_TYPE: &[&str] = &[
+    "acks",
+    "compression.type",
+    "partitioner.class",
+    "partitioner.ignore.keys",
+    "partitioner.adaptive.partitioning.enable",
+    "partitioner.rack.aware",
+    "transaction.two.phase.commit.enable",
+];
+
+const CONSUMER_IN_CODE: InCode<ConsumerConfig> = &[
+    ("group.id", &[|c| c.group_id = Some(String::new())]),
+    ("group.instance.id", &[|c| c.group_instance_id = Some("a b".to_owned())]),
+    (
+        "partition.assignment.strategy",
+        &[
+            |c| c.partition_assignment_strategy = vec![],
+            |c| c.partition_assignment_strategy = vec![PartitionAssignor::Range; 2],
+        ],
+    ),
+    (
+        "session.timeout.ms",
+        &[|c| c.session_timeout = Duration::ZERO, |c| c.session_timeout = Duration::from_millis(2_147_483_648)],
+    ),
+    (
+        "heartbeat.interval.ms",
+        &[|c| c.heartbeat_interval = Duration::from_secs(45), |c| c.heartbeat_interval = ENDLESS],
+    ),
+    ("max.poll.interval.ms", &[|c| c.max_poll_interval = Duration::ZERO, |c| c.max_poll_interval = ENDLESS]),
+    ("max.poll.records", &[|c| c.max_poll_records = 0, |c| c.max_poll_records = 1 << 31]),
+    ("auto.commit.interval.ms", &[|c| c.auto_commit_interval = ENDLESS]),
+    ("auto.offset.reset", &[|c| c.auto_offset_reset = AutoOffsetReset::ByDuration(ENDLESS)]),
+    ("fetch.min.bytes", &[|c| c.fetch_min_bytes = 1 << 31]),
+    ("fetch.max.wait.ms", &[|c| c.fetch_max_wait = Duration::from_secs(30), |c| c.fetch_max_wait = ENDLESS]),
+    ("fetch.max.bytes", &[|c| c.fetch_max_bytes = 1 << 31]),
+    ("max.partition.fetch.bytes", &[|c| c.max_partition_fetch_bytes = 1 << 31]),
+    ("prefetch.memory.bytes", &[|c| c.prefetch_memory_bytes = 1_048_575, |c| c.prefetch_memory_bytes = usize::MAX]),
+];
+
+const CONSUMER_BY_TYPE: &[&str] =
+    &["group.protocol", "isolation.level", "check.crcs", "exclude.internal.topics", "allow.auto.create.topics"];
+
+const ADMIN_IN_CODE: InCode<AdminConfig> = &[
+    ("bootstrap.controllers", &[|c| c.bootstrap_controllers = vec!["a".to_owned()]]),
+    ("retries", &[|c| c.retries = 1 << 31]),
+    ("connections.max.idle.ms", &[|c| c.connections_max_idle = Some(ENDLESS)]),
+];
+
+/// Every row of `file` that refuses something is in `table`, or in `by_type`; every value in `table` is refused.
+fn walk_in_code<C: Default>(
+    file: &[Row],
+    table: InCode<C>,
+    by_type: &[&str],
+    validate: impl Fn(C, fn(&mut C)) -> Result<()>,
+) {
+    for (key, _, _, bad) in file {
+        let (in_code, typed) = (table.iter().any(|(row, _)| row == key), by_type.contains(key));
+        assert!(in_code || typed || bad.is_empty(), "{key} has a row in code as in a file");
+        assert!(!(in_code && typed), "{key} has one of the two");
+    }
+    for (key, values) in table {
+        for (i, bad) in values.iter().enumerate() {
+            match validate(C::default(), *bad) {
+                Err(Error::Config { key: named, .. }) => assert_eq!(named, *key, "{i}"),
+                other => panic!("{key}, {i}: {other:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn values_set_in_code_have_the_same_ranges() {
-    let mut config = ClientConfig::new("a:1");
-    config.request_timeout = Duration::MAX;
+    let common = || ClientConfig::new("a:1");
+    walk_in_code(CLIENT, CLIENT_IN_CODE, CLIENT_BY_TYPE, |_, bad| {
+        let mut config = common();
+        bad(&mut config);
+        config.validate()
+    });
+    walk_in_code(PRODUCER, PRODUCER_IN_CODE, PRODUCER_BY_TYPE, |mut config, bad| {
+        bad(&mut config);
+        config.validate(REQUEST_TIMEOUT)
+    });
+    walk_in_code(CONSUMER, CONSUMER_IN_CODE, CONSUMER_BY_TYPE, |mut config, bad| {
+        bad(&mut config);
+        config.validate(&common())
+    });
+    walk_in_code(ADMIN, ADMIN_IN_CODE, &[], |mut config: AdminConfig, bad| {
+        bad(&mut config);
+        config.validate(&if config.bootstrap_controllers.is_empty() { common() } else { ClientConfig::new("") })
+    });
+    let mut config = common();
+    config.request_timeout = ENDLESS;
     assert!(config.validate().unwrap_err().to_string().contains("it must be a number from 0 to 2147483647"));
-    let mut config = ClientConfig::new("a:1");
+    config = common();
     config.metadata_max_idle = Duration::from_secs(1);
     assert!(config.validate().unwrap_err().to_string().starts_with("metadata.max.idle.ms = \"1000\" is not valid"));
-    let mut config = ProducerConfig::default();
-    config.linger = Duration::MAX;
-    assert!(config.validate(REQUEST_TIMEOUT).is_err());
-    let mut config = ConsumerConfig::default();
-    config.max_poll_interval = Duration::ZERO;
-    assert!(config.validate(&ClientConfig::new("a:1")).is_err());
 }
 
 #[test]

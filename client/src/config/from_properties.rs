@@ -199,7 +199,8 @@ impl ClientConfig {
             ("sasl.login.refresh.min.period.seconds", self.sasl.sasl_login_refresh_min_period),
             ("sasl.login.refresh.buffer.seconds", self.sasl.sasl_login_refresh_buffer),
         ] {
-            check(NUMBERS, key, seconds.as_secs())?;
+            let whole = seconds.as_secs().saturating_add(u64::from(seconds.subsec_nanos() > 0));
+            check(NUMBERS, key, whole)?;
         }
         check(NUMBERS, "max.response.bytes", self.max_response_bytes)?;
         check(NUMBERS, "send.buffer.bytes", self.send_buffer_bytes.unwrap_or_default())?;

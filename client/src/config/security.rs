@@ -83,7 +83,7 @@ impl ClientConfig {
         Ok(true)
     }
 
-    /// Nothing is given twice: one of the two would be passed over.
+    /// Nothing is given twice, of which one would be passed over, and there is a version to speak.
     pub(super) fn check_tls(&self) -> Result<()> {
         let tls = &self.tls;
         let (trusted, ours) = (tls.ssl_truststore_location.is_some(), tls.ssl_keystore_location.is_some());
@@ -97,6 +97,9 @@ impl ClientConfig {
                 let range = format!("{other} gives the certificates {what} already: leave one of the two out");
                 return Err(Error::config(key, HIDDEN, range));
             }
+        }
+        if tls.ssl_enabled_protocols.is_empty() {
+            return Err(Error::config("ssl.enabled.protocols", "", VERSIONS));
         }
         Ok(())
     }
@@ -123,6 +126,8 @@ impl ClientConfig {
 
 const HIDDEN: &str = "…";
 
+const VERSIONS: &str = "it must be of TLSv1.2, TLSv1.3";
+
 const NO_KERBEROS: &str = "Kerberos is not built in: use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, or plug a \
                            mechanism of your own in (SaslMechanism::Custom, in code)";
 
@@ -139,7 +144,7 @@ fn versions(property: Property<'_>) -> Result<Vec<TlsVersion>> {
     };
     let versions: Option<Vec<_>> = property.list().map(version).collect();
     let versions = versions.filter(|versions| !versions.is_empty());
-    versions.ok_or_else(|| property.invalid("it must be of TLSv1.2, TLSv1.3"))
+    versions.ok_or_else(|| property.invalid(VERSIONS))
 }
 
 /// What is taken from Java's login configuration.

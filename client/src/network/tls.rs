@@ -33,9 +33,6 @@ impl Tls {
     pub(crate) fn new(config: &TlsConfig) -> Result<Self> {
         let provider = Arc::new(provider()?);
         let versions: Vec<_> = config.ssl_enabled_protocols.iter().map(|v| supported(*v)).collect();
-        if versions.is_empty() {
-            return Err(invalid("ssl.enabled.protocols", "at least one of TLSv1.2 and TLSv1.3 is needed"));
-        }
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(config)?), Arc::clone(&provider))
             .build()
             .map_err(|e| invalid("ssl.truststore.location", &format!("no certificate in it can be used: {e}")))?;
