@@ -245,11 +245,13 @@ pub(crate) enum Remedy {
 }
 
 impl Error {
-    /// The broker's error code, if one is behind this.
+    /// The broker's error code, if one is behind this. That a broker has no version in common with us is one too: it would
+    /// have answered so.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Broker { code, .. } => Some(*code),
+            Self::UnsupportedVersion { .. } => Some(ErrorCode::UnsupportedVersion),
             Self::Delivery { cause, .. } | Self::Abortable { cause, .. } => cause.code(),
             Self::Timeout { last, .. } => last.as_ref().and_then(|e| e.code()),
             _ => None,
@@ -467,6 +469,9 @@ mod tests {
         let (api, range) = (ApiKey::Fetch, |min, max| VersionRange { min, max });
         let unsupported =
             |theirs| Error::UnsupportedVersion { api, ours: range(4, 17), theirs, broker: broker() }.to_string();
+        let theirs = None;
+        let error = Error::UnsupportedVersion { api, ours: range(4, 17), theirs, broker: broker() };
+        assert_eq!((error.code(), error.class()), (Some(ErrorCode::UnsupportedVersion), Class::Fatal));
         assert!(unsupported(None).ends_with("the broker does not have it; upgrade the broker, or go without"));
         assert!(unsupported(Some(range(0, 3))).ends_with("offers 0-3; upgrade the broker, or go without"));
         assert!(unsupported(Some(range(18, 20))).ends_with("offers 18-20; upgrade Ottla"));

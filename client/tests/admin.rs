@@ -176,6 +176,7 @@ async fn an_old_broker_is_named_with_what_it_offers() {
     let admin = Admin::new(&Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap());
     let error = admin.describe_producers(&[TopicPartition::new("orders", 0)]).await.unwrap_err();
     assert!(matches!(error, Error::UnsupportedVersion { .. }) && error.is_fatal(), "{error:?}");
+    assert_eq!(error.code(), Some(ErrorCode::UnsupportedVersion), "as if it had answered");
     let text = error.to_string();
     assert!(text.contains("DescribeProducers is needed in version 0") && text.contains("does not have it"), "{text}");
 }

@@ -72,7 +72,9 @@ pub(super) fn wire_millis(duration: Duration) -> i64 {
 
 /// An error when nobody could be asked at all: then every item has the same story.
 pub(super) fn asked<K: Eq + Hash, V>(results: PerItem<K, V>) -> Result<PerItem<K, V>> {
-    let is_refusal = |result: &Result<V>| result.as_ref().err().is_none_or(|error| error.code().is_some());
+    // That a broker has no such request was seen without asking it.
+    let is_answer = |error: &Error| error.code().is_some() && !matches!(error, Error::UnsupportedVersion { .. });
+    let is_refusal = |result: &Result<V>| result.as_ref().err().is_none_or(is_answer);
     if results.values().any(is_refusal) {
         return Ok(results);
     }
