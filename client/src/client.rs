@@ -280,7 +280,7 @@ impl Client {
     /// The cluster as it is now, by a request of its own.
     pub(crate) async fn refreshed(&self, deadline: Instant) -> Result<Arc<ClusterSnapshot>> {
         let inner = self.inner();
-        self.retrying("finding the brokers", deadline, || inner.refresh_once()).await?;
+        self.retrying(u32::MAX, "finding the brokers", deadline, || inner.refresh_once()).await?;
         Ok(self.cluster())
     }
 
@@ -295,14 +295,20 @@ impl Client {
         applied
     }
 
-    /// The broker that coordinates `key`; looked up when it is not known.
-    pub(crate) async fn coordinator(&self, kind: CoordinatorKind, key: &str, deadline: Instant) -> Result<BrokerId> {
+    /// The broker that coordinates `key`; looked up when it is not known, and so often again.
+    pub(crate) async fn coordinator(
+        &self,
+        kind: CoordinatorKind,
+        key: &str,
+        retries: u32,
+        deadline: Instant,
+    ) -> Result<BrokerId> {
         let cache_key = (kind, key.to_owned());
         if let Some(broker) = lock(&self.inner().coordinators).get(&cache_key) {
             return Ok(*broker);
         }
         let what = format!("finding the coordinator of {key}");
-        let broker = self.retrying(&what, deadline, || self.find_coordinator(kind, key)).await?;
+        let broker = self.retrying(retries, &what, deadline, || self.find_coordinator(kind, key)).await?;
         lock(&self.inner().coordinators).insert(cache_key, broker);
         Ok(broker)
     }
@@ -361,18 +367,9 @@ impl Client {
         self.inner().any_connection().await
     }
 
-    /// Repeats `attempt` with growing pauses while its errors are such that it may help.
+    /// Repeats `attempt` with growing pauses while its errors are such that it may help. The error of the last of so many
+    /// retries is the call's.
     pub(crate) async fn retrying<T, F: Future<Output = Result<T>>>(
-        &self,
-        what: &str,
-        deadline: Instant,
-        attempt: impl FnMut() -> F,
-    ) -> Result<T> {
-        self.retrying_at_most(u32::MAX, what, deadline, attempt).await
-    }
-
-    /// As [`Self::retrying`], but the error of the last of so many retries is the call's.
-    pub(crate) async fn retrying_at_most<T, F: Future<Output = Result<T>>>(
         &self,
         retries: u32,
         what: &str,

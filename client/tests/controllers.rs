@@ -120,6 +120,11 @@ async fn a_call_is_tried_again_so_many_times() {
     let error = admin.create_topics([NewTopic::new("t", 1, 1)]).await.unwrap().remove("t").unwrap().unwrap_err();
     assert!(matches!(error, Error::Broker { code: ErrorCode::RequestTimedOut, .. }), "{error:?}");
     assert_eq!(busy.hits(), 3);
+    let lost = broker.on(ApiKey::FindCoordinator).fail(Code::CoordinatorNotAvailable).always();
+    let error = admin.describe_transactions(&["x"]).await.remove("x").unwrap().unwrap_err();
+    assert!(matches!(error, Error::Broker { code: ErrorCode::CoordinatorNotAvailable, .. }), "{error:?}");
+    assert_eq!(lost.hits(), 3);
+    lost.remove();
     let busy = broker.on(ApiKey::ListGroups).fail(Code::CoordinatorLoadInProgress).always();
     let mut own = AdminConfig::default();
     own.retries = 1;

@@ -141,8 +141,11 @@ impl Admin {
                 Err(no_broker(None, ApiKey::FindCoordinator, id))
             }
             Target::Leader(partition) if of_controllers => Err(no_broker(None, ApiKey::Metadata, partition)),
-            Target::Group(group) => client.coordinator(CoordinatorKind::Group, group, deadline).await.map(Some),
-            Target::Transaction(id) => client.coordinator(CoordinatorKind::Transaction, id, deadline).await.map(Some),
+            // Once: the call itself tries again.
+            Target::Group(group) => client.coordinator(CoordinatorKind::Group, group, 0, deadline).await.map(Some),
+            Target::Transaction(id) => {
+                client.coordinator(CoordinatorKind::Transaction, id, 0, deadline).await.map(Some)
+            }
             Target::Leader(partition) => self.leader(partition, deadline).await.map(Some),
         }
     }
@@ -195,7 +198,7 @@ impl Admin {
         let deadline = self.client.api_deadline();
         let (target, attempt) = (&target, &attempt);
         self.client
-            .retrying_at_most(self.retries, what, deadline, || async move {
+            .retrying(self.retries, what, deadline, || async move {
                 let result = match self.node(target, deadline).await {
                     Ok(node) => attempt(node).await,
                     Err(error) => Err(error),

@@ -55,7 +55,7 @@ impl Admin {
         let mut position = offset;
         loop {
             let step = client
-                .retrying_at_most(self.retries, &what, deadline, || async {
+                .retrying(self.retries, &what, deadline, || async {
                     let step = self.scan(partition, position, producer_id, deadline).await;
                     if step.as_ref().is_err_and(|e| e.remedy() == Remedy::RefreshMetadata) {
                         client.refresh_metadata();

@@ -141,7 +141,7 @@ async fn add_partitions(
 
 async fn coordinator(client: &Client, transactional_id: &str) -> Result<crate::types::BrokerId> {
     let deadline = clock::now() + client.config().request_timeout;
-    client.coordinator(CoordinatorKind::Transaction, transactional_id, deadline).await
+    client.coordinator(CoordinatorKind::Transaction, transactional_id, u32::MAX, deadline).await
 }
 
 fn check(code: i16, api: ApiKey, subject: &str, place: &Place) -> Result<()> {
