@@ -5,7 +5,7 @@ pub(crate) mod meter;
 
 use std::time::Duration;
 
-use self::meter::{Measured, metric_set};
+use self::meter::{Alive, Measured, metric_set};
 use crate::types::BrokerId;
 
 /// What the connections of a client have counted so far.
@@ -67,6 +67,11 @@ impl Counters {
         self.response_total.add(1);
         self.request_latency.add_time(latency);
     }
+}
+
+/// A connection that is open, for `connection-count` of the facade: [`Metrics`] count anew.
+pub(crate) fn open_connection(client_id: &str) -> Alive {
+    Alive::new("connection-count", &[("client-id", client_id)])
 }
 
 /// All counters as numbers of one moment.

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use ottla_client::{
@@ -73,6 +73,16 @@ async fn the_facade_has_kafkas_names_with_who_and_what_they_are_of() {
     assert_eq!(consumer.poll(Duration::from_secs(5)).await.unwrap().count(), 3);
     assert_eq!(kept.value("records-consumed-total client-id=shop topic=t"), 3);
     assert_eq!(f64::from_bits(kept.value("records-lag client-id=shop topic=t partition=0")), 8.0);
+
+    let open = || f64::from_bits(kept.value("connection-count client-id=shop"));
+    assert_eq!(open(), client.metrics().connection_count as f64);
+    assert!(open() >= 3.0, "metadata, batches and fetches: {}", client.describe());
+    drop((consumer, producer, client));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while open() > 0.0 {
+        assert!(Instant::now() < deadline, "{} are open still", open());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 
     // Without a client.id the name is the one that brokers see.
     let nameless = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap();

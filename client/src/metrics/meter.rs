@@ -75,6 +75,34 @@ impl Gauge {
     }
 }
 
+/// One of those that the facade is told the number of, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Alive {
+    #[cfg(feature = "metrics")]
+    facade: metrics::Gauge,
+}
+
+impl Alive {
+    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "names are the facade's"))]
+    pub(crate) fn new(name: &'static str, labels: Labels<'_>) -> Self {
+        #[cfg(feature = "metrics")]
+        let facade = metrics::gauge!(name, facade(labels));
+        #[cfg(feature = "metrics")]
+        facade.increment(1.0);
+        Self {
+            #[cfg(feature = "metrics")]
+            facade,
+        }
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.facade.decrement(1.0);
+    }
+}
+
 /// A number of which the average and the largest are told, and to the facade all, as a histogram.
 #[derive(Debug)]
 pub(crate) struct Measure {

@@ -24,6 +24,7 @@ use super::throttle;
 use crate::clock;
 use crate::error::{Error, Place, Result, peer_name};
 use crate::metrics::Counters;
+use crate::metrics::meter::Alive;
 use crate::types::BrokerId;
 
 /// A handle of a connection. When the last one goes, the connection is closed.
@@ -97,6 +98,8 @@ pub(crate) struct Settings {
     pub(crate) broker: BrokerId,
     pub(crate) lane: Lane,
     pub(crate) counters: Arc<Counters>,
+    /// Lives as long as the connection.
+    pub(crate) open: Alive,
     pub(crate) address: Arc<str>,
     /// What the address was resolved to.
     pub(crate) socket: SocketAddr,

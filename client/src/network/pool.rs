@@ -392,10 +392,12 @@ impl Pool {
         opened: Opened,
     ) -> Connection {
         let login = self.opener.login().cloned();
+        let name = self.lock().names.of_client();
         let settings = Settings {
             broker,
             lane,
             counters: self.counters(broker),
+            open: metrics::open_connection(&name),
             authenticated: login.is_some(),
             address,
             socket: opened.address,

@@ -20,6 +20,7 @@ use super::login::{self, Login};
 use super::session::Session;
 use super::throttle;
 use crate::clock;
+use crate::metrics::meter::Alive;
 
 pub(super) struct Task {
     shared: Arc<Shared>,
@@ -41,6 +42,7 @@ pub(super) struct Task {
     login: Option<(Login, String)>,
     /// A request was answered, or the broker has let us in by SASL.
     answered: bool,
+    _open: Alive,
 }
 
 /// A request that was written.
@@ -78,6 +80,7 @@ impl Task {
             session,
             login,
             answered: settings.authenticated,
+            _open: settings.open,
         }
     }
 
