@@ -1,8 +1,11 @@
 //! Finding a cluster, and what is said when there is none.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ottla_client::{BrokerId, Client, ClientConfig, Error, ErrorCode};
+use futures_util::future::{BoxFuture, FutureExt};
+use ottla_client::{BrokerId, Client, ClientConfig, Dial, Error, ErrorCode, SecurityProtocol, Stream};
 use ottla_testkit::Broker;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -149,15 +152,40 @@ async fn a_port_of_another_protocol_is_named_within_the_setup_timeout() {
     }
 }
 
+/// Nobody answers, as behind a firewall.
+#[derive(Debug)]
+struct Firewall;
+
+impl Dial for Firewall {
+    fn resolve<'a>(&'a self, _host: &'a str, port: u16) -> BoxFuture<'a, std::io::Result<Vec<SocketAddr>>> {
+        std::future::ready(Ok(vec![SocketAddr::from(([10, 0, 0, 1], port))])).boxed()
+    }
+
+    fn connect(&self, _address: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Stream>>> {
+        std::future::pending().boxed()
+    }
+}
+
 #[tokio::test]
 async fn a_silent_server_is_given_up_within_the_setup_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut config = ClientConfig::new(&listener.local_addr().unwrap().to_string());
-    config.socket_connection_setup_timeout = Duration::from_millis(300);
-    let started = Instant::now();
-    let error = Client::connect(config).await.unwrap_err().to_string();
-    assert!(started.elapsed() < Duration::from_secs(2));
-    assert!(error.contains("asking for its versions: the port may be none of a Kafka broker, or want TLS"), "{error}");
+    let mut silent = ClientConfig::new(&listener.local_addr().unwrap().to_string());
+    silent.socket_connection_setup_timeout = Duration::from_millis(300);
+    let mut tls = silent.clone();
+    tls.security_protocol = SecurityProtocol::Ssl;
+    let mut firewall = silent.clone();
+    firewall.dial = Some(Arc::new(Firewall));
+    for (config, part) in [
+        (silent, "asking for its versions: the port may be none of a Kafka broker, or want TLS"),
+        (tls, "agreeing on TLS: the port may not speak TLS (security.protocol)"),
+        (firewall, "while connecting); check that bootstrap.servers"),
+    ] {
+        let started = Instant::now();
+        let error = Client::connect(config).await.unwrap_err().to_string();
+        assert!(started.elapsed() < Duration::from_secs(2));
+        assert!(error.contains("nothing came of it within ") && error.contains(part), "{part} in: {error}");
+        assert!(error.contains("(socket.connection.setup.timeout.ms) while"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -330,7 +330,7 @@ impl Pool {
             Ok(Ok((opened, host))) => return Ok(self.start((broker, lane), address, (host, client_id), opened)),
             Ok(Err(failed)) => failed,
             Err(_) => NotOpened::Connect(format!(
-                "nothing came of it within {limit:?} (socket.connection.setup.timeout.ms) while {phase}{}",
+                "nothing came of it within {limit:.1?} (socket.connection.setup.timeout.ms) while {phase}{}",
                 open::slow(phase)
             )),
         };

@@ -237,3 +237,20 @@ fn alert_hint(alert: AlertDescription) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_certificate_is_refused_for_its_names_are_told() {
+        use CertificateError as C;
+        let presented = ["DnsName(\"kafka-1.example\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()];
+        for refused in [C::UnknownIssuer, C::BadSignature, C::Expired, C::NotValidYet, C::Revoked, C::BadEncoding] {
+            let text = certificate_error(&refused, "b", &presented);
+            let named = "the certificate that b presents, which is for kafka-1.example, 10.0.0.1, ";
+            assert!(text.starts_with(named), "{refused:?}: {text}");
+        }
+        assert!(certificate_error(&C::Revoked, "b", &[]).contains("for nothing, cannot be accepted"));
+    }
+}
