@@ -48,6 +48,22 @@ async fn rebootstrap_resolves_names_again_and_leaves_the_old_brokers() {
     assert_eq!(client.cluster().brokers().count(), 2);
 }
 
+/// Also where no pause keeps them apart: each was tried, and none is there.
+#[tokio::test]
+async fn rebootstrap_is_done_without_a_pause_between_attempts_too() {
+    let mut old = Broker::builder().nodes(2).topic("t", 1).start().await.unwrap();
+    let names = Arc::new(Names::default());
+    names.set("bootstrap.test:9092", old.bootstrap().split(',').next().unwrap());
+    let mut config = named(&names);
+    (config.reconnect_backoff, config.reconnect_backoff_max) = (Duration::ZERO, Duration::ZERO);
+    let client = Client::connect(config).await.unwrap();
+    client.topic("t", Instant::now() + LONG).await.unwrap();
+    let new = Broker::builder().topic("t", 1).topic("new", 1).start().await.unwrap();
+    names.set("bootstrap.test:9092", &new.bootstrap());
+    client.cluster().brokers().for_each(|broker| old.kill_node(broker.id.0));
+    client.topic("new", Instant::now() + LONG).await.unwrap();
+}
+
 #[tokio::test]
 async fn names_that_do_not_resolve_yet_are_waited_for_as_long_as_is_said() {
     let broker = Broker::builder().topic("t", 1).start().await.unwrap();

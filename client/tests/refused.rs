@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use common::{Names, config};
 use ottla_client::{
-    Client, ClientConfig, Error, Producer, ProducerConfig, ProducerRecord, SaslMechanism, SecurityProtocol,
-    TransactionalProducer,
+    Admin, Client, ClientConfig, Error, MetadataRecoveryStrategy, Producer, ProducerConfig, ProducerRecord,
+    SaslMechanism, SecurityProtocol, TransactionalProducer,
 };
 use ottla_testkit::kafka_protocol::messages::{SaslAuthenticateRequest, SaslAuthenticateResponse};
 use ottla_testkit::{ApiKey, Broker, Rule};
@@ -81,6 +81,23 @@ async fn a_connection_that_is_lost_during_the_authentication_is_not_a_refusal() 
     let error = Client::connect(alice(&broker)).await.unwrap_err();
     assert!(error.is_retriable(), "{error}");
     assert!(error.to_string().contains("it hung up during the authentication"), "{error}");
+}
+
+/// While the broker is left alone after it, nobody else can be asked.
+#[tokio::test]
+async fn a_refused_authentication_stays_one_for_the_next_call() {
+    let broker = Broker::builder().topic("t", 1).sasl_user("alice", "secret").start().await.unwrap();
+    let mut config = alice(&broker);
+    config.metadata_recovery_strategy = MetadataRecoveryStrategy::None;
+    (config.reconnect_backoff, config.reconnect_backoff_max) = (Duration::from_secs(5), Duration::from_secs(5));
+    let client = Client::connect(config).await.unwrap();
+    let _refused = lock_out(&broker);
+    broker.on(ApiKey::DescribeCluster).hang_up();
+    let admin = Admin::new(&client).retries(1);
+    for call in 0..3 {
+        let error = admin.describe_cluster(false).await.unwrap_err();
+        assert!(matches!(error, Error::Authentication { .. }), "call {call}: {error}");
+    }
 }
 
 #[tokio::test]

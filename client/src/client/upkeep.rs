@@ -87,7 +87,7 @@ impl Inner {
             let brokers: Vec<_> = self.changes.borrow().brokers().map(|b| b.id).collect();
             // A bootstrap server that is still connected is as good as any.
             let mut open = self.pool.standings(brokers.iter().copied().chain(self.bootstrap_servers()));
-            open.retain(|(_, standing)| matches!(standing, Standing::Ready { .. }));
+            open.retain(|(_, standing)| matches!(standing, Standing::Ready { muted: false, .. }));
             if let Some(open) = least_loaded(&open, rng).and_then(|broker| self.pool.ready(broker, Lane::General)) {
                 return Ok(Some(open));
             }
@@ -95,13 +95,24 @@ impl Inner {
             if known.is_empty() {
                 return Ok(None);
             }
+            // One that was tried just now is no hope for this call, however short its pause.
+            for (broker, standing) in &mut known {
+                if let Standing::CanConnect { reached } = *standing
+                    && tried.contains(broker)
+                {
+                    *standing = Standing::BackingOff { reached };
+                }
+            }
             if is_out_of_reach(&known) && self.config.may_rebootstrap() {
                 self.rebootstrap("no known broker is connected, and all are backing off");
                 return Ok(None);
             }
             known.retain(|(broker, _)| !tried.contains(broker));
             let Some(broker) = least_loaded(&known, rng) else {
-                refusals.extend(known.iter().filter_map(|(broker, _)| refusal(&self.pool.last_error(*broker)?)));
+                for error in known.iter().filter_map(|(broker, _)| self.pool.last_error(*broker)) {
+                    // What is to be told alone is not one reason among others: who refuses us can be reached.
+                    refusals.push(refusal(&error).filter(|_| !error.is_fatal()).ok_or(error)?);
+                }
                 return Err(self.unreachable(refusals));
             };
             tried.push(broker);

@@ -146,6 +146,11 @@ impl Connection {
         self.0.shared.broker
     }
 
+    /// The `host:port` that was asked for.
+    pub(super) fn address(&self) -> &str {
+        &self.0.shared.address
+    }
+
     pub(crate) fn api_versions(&self) -> &ApiVersions {
         &self.0.shared.versions
     }

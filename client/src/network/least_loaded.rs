@@ -21,13 +21,14 @@ pub(crate) enum Standing {
 }
 
 /// The broker to ask: an open connection with the fewest requests in flight, else one that is being opened, else a random
-/// one that is not backing off, rather one that is reached in another way.
+/// one that is not backing off, rather one that is reached in another way; and one that throttles us rather than none.
 pub(crate) fn least_loaded(brokers: &[(BrokerId, Standing)], rng: &mut fastrand::Rng) -> Option<BrokerId> {
     let rank = |standing: Standing| match standing {
-        Standing::Ready { muted, in_flight } => Some((u8::from(muted), in_flight)),
-        Standing::Connecting => Some((2, 0)),
-        Standing::CanConnect { reached: true } => Some((3, 0)),
-        Standing::CanConnect { reached: false } => Some((4, 0)),
+        Standing::Ready { muted: false, in_flight } => Some((0, in_flight)),
+        Standing::Connecting => Some((1, 0)),
+        Standing::CanConnect { reached: true } => Some((2, 0)),
+        Standing::CanConnect { reached: false } => Some((3, 0)),
+        Standing::Ready { muted: true, in_flight } => Some((4, in_flight)),
         Standing::BackingOff { .. } => None,
     };
     // Of those that are equal the first is taken, from a random start on.
@@ -83,11 +84,13 @@ mod tests {
     #[test]
     fn the_least_loaded_connection_comes_before_one_being_opened_and_that_before_a_random_broker() {
         let throttled = Ready { muted: true, in_flight: 0 };
-        let rows: [(&[Standing], &[i32]); 8] = [
+        let rows: [(&[Standing], &[i32]); 10] = [
             (&[ready(3), ready(1), NEW, Connecting], &[2]),
             (&[ready(1), ready(1), ready(2)], &[1, 2]),
             (&[ready(1), throttled, AWAY], &[1]),
-            (&[AWAY, throttled, Connecting], &[2]),
+            (&[AWAY, throttled, Connecting], &[3]),
+            (&[AWAY, throttled, NEW], &[3]),
+            (&[AWAY, throttled, AWAY], &[2]),
             (&[NEW, AWAY, Connecting, NEW], &[3]),
             (&[NEW, AWAY, NEW, NEW], &[1, 3, 4]),
             (&[NEW, CanConnect { reached: true }, NEW], &[2]),

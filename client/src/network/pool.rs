@@ -284,6 +284,10 @@ impl Pool {
         let closed = state.closed;
         // A rebootstrap may have left it meanwhile; what was opened is closed with its handle.
         let Some(peer) = state.peers.get_mut(&broker) else { return opened.and_then(|_| Err(not_named(broker))) };
+        // Or the broker of this number is another one by now: what was said to the old one says nothing of it.
+        if opened.as_ref().is_ok_and(|connection| connection.address() != format!("{}:{}", peer.host, peer.port)) {
+            return Err(not_named(broker));
+        }
         let health = &mut peer.health;
         health.attempts += 1;
         match &mut opened {
