@@ -110,9 +110,10 @@ impl Client {
     /// answered last (KIP-909); the search goes on. Until it is found [`Client::cluster`] is empty.
     ///
     /// # Errors
-    /// [`Error::Config`] when a setting is not valid.
+    /// [`Error::Config`] when a setting is not valid; [`Error::Misuse`] outside of a tokio runtime.
     pub fn start(config: ClientConfig) -> Result<Self> {
         config.validate()?;
+        let runtime = runtime()?;
         warn(&config.warnings());
         let config = Arc::new(config);
         let inner = Arc::new(Inner {
@@ -131,7 +132,7 @@ impl Client {
             closed: CancellationToken::new(),
         });
         let client = Self(Arc::new(Handle { inner: Arc::clone(&inner) }));
-        tokio::spawn(upkeep::run(inner));
+        runtime.spawn(upkeep::run(inner));
         Ok(client)
     }
 
@@ -278,9 +279,9 @@ impl Client {
     }
 
     /// The cluster as it is now, by a request of its own.
-    pub(crate) async fn refreshed(&self, deadline: Instant) -> Result<Arc<ClusterSnapshot>> {
+    pub(crate) async fn refreshed(&self, retries: u32, deadline: Instant) -> Result<Arc<ClusterSnapshot>> {
         let inner = self.inner();
-        self.retrying(u32::MAX, "finding the brokers", deadline, || inner.refresh_once()).await?;
+        self.retrying(retries, "finding the brokers", deadline, || inner.refresh_once()).await?;
         Ok(self.cluster())
     }
 
@@ -437,6 +438,13 @@ impl Inner {
         self.pool.set_addresses(snapshot.brokers().map(|b| (b.id, b.host.as_str(), b.port)));
         self.changes.send_replace(snapshot);
     }
+}
+
+/// The runtime that tasks are to run on.
+pub(crate) fn runtime() -> Result<tokio::runtime::Handle> {
+    tokio::runtime::Handle::try_current().map_err(|_| Error::Misuse {
+        reason: "there is no tokio runtime here: call this inside of one (#[tokio::main], Runtime::enter)".to_owned(),
+    })
 }
 
 fn single_coordinator(response: FindCoordinatorResponse) -> (ErrorCode, (BrokerId, String, u16), Option<String>) {

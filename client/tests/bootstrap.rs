@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{Names, config};
 use ottla_client::{
-    Admin, Client, ClientConfig, Consumer, ConsumerConfig, Error, Producer, ProducerConfig, ProducerRecord,
+    Admin, Client, ClientConfig, Consumer, ConsumerConfig, Error, NewTopic, Producer, ProducerConfig, ProducerRecord,
     StartOffset, TopicPartition, TransactionalProducer,
 };
 use ottla_testkit::{ApiKey, Broker};
@@ -80,6 +80,10 @@ async fn a_client_that_is_started_asks_without_a_call_and_a_dropped_one_asks_no_
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // The first call asks the controller, which nobody has named yet.
+    let started = Client::start(ClientConfig::new(&broker.bootstrap())).unwrap();
+    let admin = Admin::new(&started).retries(0);
+    admin.create_topics([NewTopic::new("made", 1, 1)]).await.unwrap().remove("made").unwrap().unwrap();
     let _refused = broker.on(ApiKey::Metadata).hang_up().always();
     let lost = Client::connect(ClientConfig::new(&broker.bootstrap())).await.unwrap_err();
     assert!(matches!(lost, Error::Disconnected { .. }), "{lost:?}");
@@ -100,4 +104,11 @@ async fn a_closed_client_lets_calls_go_that_wait_for_the_cluster() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     client.close();
     assert!(matches!(waiting.await.unwrap(), Err(Error::Closed { .. })));
+}
+
+#[test]
+fn outside_of_a_runtime_nothing_is_started_and_it_is_said_why() {
+    let error = Client::start(ClientConfig::new("127.0.0.1:9092")).unwrap_err();
+    assert!(matches!(error, Error::Misuse { .. }), "{error:?}");
+    assert!(error.to_string().contains("no tokio runtime"), "{error}");
 }

@@ -22,9 +22,10 @@ use crate::types::{BrokerId, TopicPartition};
 const CONCURRENCY: usize = 16;
 /// Look-ups of targets under way at the same time.
 const LOOK_UPS: usize = 64;
-/// How long the first attempt waits to learn whom it has to ask; each further one waits twice as long. What is known by
-/// then is asked for, the rest the next time.
+/// How long the first attempt waits to learn whom it has to ask; each further one waits twice as long, up to the most. What
+/// is known by then is asked for, the rest the next time.
 const PATIENCE: Duration = Duration::from_secs(1);
+const MOST_PATIENCE: Duration = Duration::from_secs(8);
 
 /// Who has to be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +126,7 @@ impl Admin {
     /// The broker that the target is now.
     pub(super) async fn node(&self, target: &Target, deadline: Instant) -> Result<Node> {
         let client = &self.client;
+        client.found_by(deadline, "finding the cluster").await?;
         let of_controllers = client.is_of_controllers();
         match target {
             Target::Any if !of_controllers => Ok(None),
@@ -195,7 +197,19 @@ impl Admin {
     where
         F: Future<Output = Result<T>>,
     {
-        let deadline = self.client.api_deadline();
+        self.once_by(self.client.api_deadline(), what, target, attempt).await
+    }
+
+    async fn once_by<T, F>(
+        &self,
+        deadline: Instant,
+        what: &str,
+        target: Target,
+        attempt: impl Fn(Node) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         let (target, attempt) = (&target, &attempt);
         self.client
             .retrying(self.retries, what, deadline, || async move {
@@ -217,12 +231,12 @@ impl Admin {
         F: Future<Output = Result<Vec<T>>>,
     {
         // One that has come since metadata was last asked for lists too.
-        let refreshed = self.client.refreshed(self.client.api_deadline());
-        let cluster = refreshed.await?;
+        let deadline = self.client.api_deadline();
+        let cluster = self.client.refreshed(self.retries, deadline).await?;
         let attempt = &attempt;
         let call = |broker: BrokerId| {
             let what = format!("{what} of broker {broker}");
-            async move { (broker, self.once(&what, Target::Broker(broker), attempt).await) }
+            async move { (broker, self.once_by(deadline, &what, Target::Broker(broker), attempt).await) }
         };
         let calls: Vec<_> = cluster.brokers().map(|broker| call(broker.id)).collect();
         let answers = futures_util::stream::iter(calls).buffer_unordered(CONCURRENCY).collect().await;
@@ -302,7 +316,8 @@ impl Admin {
             }
         }
         for failures in 0.. {
-            let until = deadline.min(clock::now() + PATIENCE * (1 << failures.min(16)));
+            let now = clock::now();
+            let until = now + patience(failures, failures >= self.retries, deadline.saturating_duration_since(now));
             let open_now = std::mem::take(&mut open);
             let (answers, throttle) = self.round(api, open_now, &target_of, &attempt, (until, deadline)).await;
             let mut failed = Vec::new();
@@ -416,6 +431,25 @@ impl Admin {
     }
 }
 
+/// How long an attempt looks up whom to ask, when so much time is left in all: never all of it, as the items that are known
+/// need some too. There is no other attempt to leave anything to after the last.
+fn patience(failures: u32, is_last: bool, left: Duration) -> Duration {
+    if is_last { left / 2 } else { (left / 2).min(MOST_PATIENCE).min(PATIENCE * (1 << failures.min(8))) }
+}
+
 fn left_out(api: ApiKey, item: &impl Display) -> Error {
     Error::broker(ErrorCode::UnknownServerError, api, item).message(Some("the answer leaves it out".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_known_is_asked_before_the_time_for_looking_up_the_others_is_over() {
+        let seconds = |failures, is_last, left| patience(failures, is_last, Duration::from_secs(left)).as_secs();
+        assert_eq!([0, 1, 2, 3, 4, 90].map(|failures| seconds(failures, false, 60)), [1, 2, 4, 8, 8, 8]);
+        assert_eq!((seconds(5, false, 10), seconds(0, false, 1)), (5, 0));
+        assert_eq!((seconds(0, true, 60), seconds(7, true, 10)), (30, 5));
+    }
 }

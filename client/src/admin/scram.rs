@@ -144,9 +144,10 @@ impl Admin {
                 Ok(Round::new(response.throttle_time_ms, results))
             },
         );
-        let mut altered = altered.await;
+        // A user that was never asked for says nothing of whether anybody could be asked.
+        let mut altered = asked(altered.await)?;
         altered.extend(refused);
-        asked(altered)
+        Ok(altered)
     }
 
     /// [`alter_scram_users`](Self::alter_scram_users) for one password.

@@ -3,7 +3,7 @@
 
 use super::{Inner, closed, lock};
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::network::pool::pause;
 
 /// How far it has come.
@@ -28,7 +28,7 @@ impl Inner {
             let Err(error) = self.refresh_once().await else { break };
             lock(&self.pace).failed(begun, clock::now());
             *lock(&self.last_error) = Some(error.clone());
-            let may_pass = matches!(error, Error::Connect { .. }) && error.is_retriable();
+            let may_pass = error.remedy() != Remedy::GiveUp;
             if !may_pass || clock::now() >= deadline {
                 self.bootstrap.send_replace(Bootstrap::Failed(error));
             }

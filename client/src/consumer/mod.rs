@@ -29,7 +29,7 @@ use self::fetcher::Fetcher;
 use self::metrics::ConsumerMeters;
 use self::record::corrupt;
 use self::subscription::SubscriptionState;
-use crate::client::{Client, Describe};
+use crate::client::{Client, Describe, runtime};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::network::Lane;
@@ -126,6 +126,7 @@ impl Consumer {
     /// [`Error::Config`] naming a setting that is not valid.
     pub fn new(client: &Client, config: ConsumerConfig) -> Result<Self> {
         config.validate(client.config())?;
+        let runtime = runtime()?;
         warn(&config.warnings(client.config()));
         let settings = (config.auto_offset_reset, config.isolation_level, config.prefetch_memory_bytes);
         let state = SubscriptionState::new(settings, client.config().retry(), fastrand::Rng::new());
@@ -146,7 +147,7 @@ impl Consumer {
             polling: tokio::sync::Mutex::default(),
         });
         client.register(Arc::downgrade(&shared) as Weak<dyn Describe>);
-        tokio::spawn(Fetcher::new(Arc::clone(&shared)).run());
+        runtime.spawn(Fetcher::new(Arc::clone(&shared)).run());
         Ok(Self { shared })
     }
 

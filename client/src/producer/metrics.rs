@@ -10,7 +10,8 @@ use super::batch::ProducerBatch;
 use crate::metrics::meter::metric_set;
 
 metric_set! {
-    /// What a producer has counted so far.
+    /// What a producer has counted so far. In the `metrics` facade producers of one client go by one name, as they do for
+    /// brokers: totals add up, and gauges are those of the one that was busy last.
     ProducerMetrics counted by Meters;
     totals {
         /// `record-send-total`: records in requests that were sent; those of a retry count again.

@@ -33,7 +33,7 @@ use self::metrics::ProducerMeters;
 use self::sender::Sender;
 use self::sequence::Mode;
 use self::transaction::TransactionManager;
-use crate::client::{Client, Describe};
+use crate::client::{Client, Describe, runtime};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::metrics::meter::Counter;
@@ -118,6 +118,7 @@ impl Producer {
     pub(crate) fn start(client: &Client, config: ProducerConfig) -> Result<Self> {
         let request_timeout = client.config().request_timeout;
         config.validate(request_timeout)?;
+        let runtime = runtime()?;
         warn(&config.warnings(request_timeout));
         let mode = match (&config.transactional_id, config.is_idempotent()) {
             (Some(_), _) => Mode::Transactional,
@@ -162,7 +163,7 @@ impl Producer {
             meters,
         });
         client.register(Arc::downgrade(&shared) as Weak<dyn Describe>);
-        tokio::spawn(Sender::new(Arc::clone(&shared), mode).run());
+        runtime.spawn(Sender::new(Arc::clone(&shared), mode).run());
         Ok(Self(Arc::new(Handle { shared })))
     }
 

@@ -465,7 +465,7 @@ impl TransactionManager {
     fn verdict(&self, kind: &ControlKind, error: &Error) -> Verdict {
         let Some(code) = error.code() else {
             return match (error, kind) {
-                (Error::UnsupportedVersion { .. } | Error::Closed { .. }, _) => Verdict::Fatal,
+                (Error::Closed { .. }, _) => Verdict::Fatal,
                 // Only this attempt is refused: the producer may be let in later. How a transaction that is being ended
                 // ends is for the coordinator to say.
                 (Error::Authentication { .. }, ControlKind::Init | ControlKind::AddPartitions) => Verdict::Abort,

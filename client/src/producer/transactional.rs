@@ -63,14 +63,17 @@ impl TransactionalProducer {
     /// [`Error::Timeout`] after `max.block.ms`: call it again. Anything else: the setting or the rights are wrong.
     pub async fn init(&self) -> Result<ProducerIdAndEpoch> {
         let shared = self.producer.shared();
-        shared.client.found_by(clock::now() + shared.config.max_block, "finding the cluster").await?;
-        self.call(TransactionManager::init)?;
-        let meter = &self.producer.shared().meters.all.txn_init_time_ns_total;
-        let initialized = self.wait_for_phase("init", |manager| match manager.phase() {
-            Phase::Ready => Some(Ok(manager.id())),
-            phase => failure(phase),
-        });
-        timed(meter, initialized).await
+        let deadline = clock::now() + shared.config.max_block;
+        let initialized = async {
+            shared.client.found_by(deadline, "finding the cluster").await?;
+            self.call(TransactionManager::init)?;
+            self.wait_for_phase_until(deadline, "init", |manager| match manager.phase() {
+                Phase::Ready => Some(Ok(manager.id())),
+                phase => failure(phase),
+            })
+            .await
+        };
+        timed(&shared.meters.all.txn_init_time_ns_total, initialized).await
     }
 
     /// Opens a transaction. Nothing is sent.
