@@ -25,6 +25,11 @@ impl Kept {
         Arc::clone(self.0.lock().unwrap().entry(name).or_default())
     }
 
+    /// A gauge.
+    fn find(&self, name: &str) -> Option<f64> {
+        Some(f64::from_bits(self.0.lock().unwrap().get(name)?.load(Ordering::Relaxed)))
+    }
+
     fn value(&self, name: &str) -> u64 {
         let kept = self.0.lock().unwrap();
         kept.get(name).unwrap_or_else(|| panic!("{name} is not among {:?}", kept.keys())).load(Ordering::Relaxed)
@@ -72,7 +77,24 @@ async fn the_facade_has_kafkas_names_with_who_and_what_they_are_of() {
     consumer.assign([(TopicPartition::new("t", 0), StartOffset::Earliest)]);
     assert_eq!(consumer.poll(Duration::from_secs(5)).await.unwrap().count(), 3);
     assert_eq!(kept.value("records-consumed-total client-id=shop topic=t"), 3);
-    assert_eq!(f64::from_bits(kept.value("records-lag client-id=shop topic=t partition=0")), 8.0);
+    let shows = async |name: &str, value: f64| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while kept.find(name) != Some(value) {
+            assert!(Instant::now() < deadline, "{name} is {:?}", kept.find(name));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // Nobody polls any more.
+    shows("records-lag client-id=shop topic=t partition=0", 5.0).await;
+    shows("assigned-partitions client-id=shop", 1.0).await;
+    let poll = "last-poll-seconds-ago client-id=shop";
+    let before = kept.find(poll).unwrap();
+    while kept.find(poll).unwrap() <= before {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    consumer.remove(&[TopicPartition::new("t", 0)]);
+    shows("records-lag client-id=shop topic=t partition=0", 0.0).await;
+    shows("assigned-partitions client-id=shop", 0.0).await;
 
     let open = || f64::from_bits(kept.value("connection-count client-id=shop"));
     assert_eq!(open(), client.metrics().connection_count as f64);

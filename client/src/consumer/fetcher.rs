@@ -127,8 +127,15 @@ impl Fetcher {
                 self.fetch(&mut state, &cluster, broker, fetch);
             }
         }
+        // Also when nothing comes: that nobody polls is to be seen.
+        #[cfg(feature = "metrics")]
+        shared.meters.show_partitions(now, || state.partition_metrics(now));
+        #[cfg(feature = "metrics")]
+        let look_again = plan.look_again.into_iter().chain([now + super::metrics::SHOWN_EVERY]);
+        #[cfg(not(feature = "metrics"))]
+        let look_again = plan.look_again.into_iter();
         drop(state);
-        plan.look_again.into_iter().chain(self.find_leaders(plan.leader_is_missing, now)).min()
+        look_again.chain(self.find_leaders(plan.leader_is_missing, now)).min()
     }
 
     fn fetch(&mut self, state: &mut SubscriptionState, cluster: &ClusterSnapshot, broker: BrokerId, plan: BrokerPlan) {
@@ -235,8 +242,6 @@ impl Fetcher {
         let moment = self.moment();
         let mut state = self.shared.lock();
         let stale = answers.into_iter().fold(false, |stale, answer| stale | answer.apply(&mut state, moment));
-        #[cfg(feature = "metrics")]
-        self.shared.meters.show_partitions(moment.now, || state.partition_metrics(moment.now));
         drop(state);
         if stale && !knows_better {
             self.shared.client.refresh_metadata();

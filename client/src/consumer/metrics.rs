@@ -91,6 +91,10 @@ pub(crate) struct ConsumerMeters {
     shown: Mutex<Shown>,
 }
 
+/// How often the facade is told of partitions, whether anything comes or not.
+#[cfg(feature = "metrics")]
+pub(crate) const SHOWN_EVERY: Duration = Duration::from_secs(1);
+
 /// What the facade is told of partitions, and when it last was.
 #[cfg(feature = "metrics")]
 #[derive(Debug, Default)]
@@ -147,14 +151,21 @@ impl ConsumerMeters {
     #[cfg(feature = "metrics")]
     #[allow(clippy::cast_precision_loss, reason = "a metric")]
     pub(crate) fn show_partitions(&self, now: Instant, partitions: impl FnOnce() -> OfPartitions) {
-        const DISTANCE: Duration = Duration::from_secs(1);
         let mut shown = lock(&self.shown);
-        if shown.at.is_some_and(|at| now.saturating_duration_since(at) < DISTANCE) {
+        if shown.at.is_some_and(|at| now.saturating_duration_since(at) < SHOWN_EVERY) {
             return;
         }
         shown.at = Some(now);
         let partitions = partitions();
         self.show(now, &partitions);
+        // A gauge cannot be taken back: one of a partition that is read no more has no lag.
+        shown.lags.retain(|partition, gauge| {
+            let is_read = partitions.iter().any(|(read, _)| read == partition);
+            if !is_read {
+                gauge.set(0.0);
+            }
+            is_read
+        });
         for (partition, of) in partitions {
             let Some(lag) = of.records_lag else { continue };
             let name = partition.partition.to_string();
