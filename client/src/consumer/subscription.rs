@@ -172,30 +172,22 @@ impl SubscriptionState {
     }
 
     pub(crate) fn position(&self, partition: &TopicPartition) -> Option<FetchPosition> {
-        match self.partitions.get(partition)?.place {
-            Place::Known { position, .. } => Some(position),
-            _ => None,
-        }
+        self.partitions.get(partition)?.position()
     }
 
     /// How far the end is; `None` before the first fetch.
     pub(crate) fn lag(&self, partition: &TopicPartition) -> Option<i64> {
-        let assigned = self.partitions.get(partition)?;
-        let end = match self.isolation_level {
-            IsolationLevel::ReadCommitted => assigned.last_stable_offset.unwrap_or(assigned.high_watermark),
-            IsolationLevel::ReadUncommitted => assigned.high_watermark,
-        };
-        (end >= 0).then_some(end - self.position(partition)?.offset).map(|lag| lag.max(0))
+        self.partitions.get(partition)?.lag(self.isolation_level)
     }
 
-    /// Where each partition is.
+    /// Where each partition is, in their order.
     pub(crate) fn partition_metrics(&self, now: Instant) -> Vec<(TopicPartition, ConsumerPartitionMetrics)> {
         let of = |(partition, assigned): (&TopicPartition, &Assigned)| {
-            let position = self.position(partition).map(|position| position.offset);
+            let position = assigned.position().map(|position| position.offset);
             let lead = position.zip(assigned.log_start_offset).map(|(at, start)| (at - start).max(0));
             let preferred = assigned.preferred.filter(|(_, until)| *until > now).map(|(replica, _)| replica);
             let metrics = ConsumerPartitionMetrics {
-                records_lag: self.lag(partition),
+                records_lag: assigned.lag(self.isolation_level),
                 records_lead: lead,
                 preferred_read_replica: preferred,
             };
@@ -407,6 +399,24 @@ impl SubscriptionState {
             assigned.told = Some(text);
             self.tell(error);
         }
+    }
+}
+
+impl Assigned {
+    fn position(&self) -> Option<FetchPosition> {
+        match self.place {
+            Place::Known { position, .. } => Some(position),
+            _ => None,
+        }
+    }
+
+    /// How far the end is; `None` before the first fetch.
+    fn lag(&self, isolation_level: IsolationLevel) -> Option<i64> {
+        let end = match isolation_level {
+            IsolationLevel::ReadCommitted => self.last_stable_offset.unwrap_or(self.high_watermark),
+            IsolationLevel::ReadUncommitted => self.high_watermark,
+        };
+        (end >= 0).then_some(end - self.position()?.offset).map(|lag| lag.max(0))
     }
 }
 
