@@ -1,6 +1,7 @@
 //! The small words of the field.
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The number of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -10,6 +11,11 @@ impl fmt::Display for BrokerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 < 0 { f.write_str("bootstrap") } else { write!(f, "{}", self.0) }
     }
+}
+
+/// A time that a broker sent; a negative one is none.
+pub(crate) fn millis(ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 /// A partition of a topic.

@@ -16,7 +16,7 @@ use crate::error::{Error, Place, Remedy, Result};
 use crate::network::Lane;
 use crate::network::connection::Connection;
 use crate::network::pool::pause;
-use crate::types::{BrokerId, TopicPartition};
+use crate::types::{BrokerId, TopicPartition, millis};
 
 /// Requests of one call under way at the same time.
 const CONCURRENCY: usize = 16;
@@ -59,11 +59,6 @@ impl<K, V> Round<K, V> {
     pub(super) fn new(throttle_time_ms: i32, results: impl IntoIterator<Item = (K, Result<V>)>) -> Self {
         Self { results: results.into_iter().collect(), throttle: millis(throttle_time_ms) }
     }
-}
-
-/// A time that a broker sent; a negative one is none.
-pub(super) fn millis(ms: i32) -> Duration {
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 /// A time for a broker.

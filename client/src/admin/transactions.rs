@@ -15,7 +15,7 @@ use super::{Admin, Listing, PerItem, owned};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::producer::init_transactional;
-use crate::types::{ProducerIdAndEpoch, TopicPartition};
+use crate::types::{ProducerIdAndEpoch, TopicPartition, millis};
 
 /// Calls to coordinators at the same time.
 const CONCURRENCY: usize = 8;
@@ -246,7 +246,7 @@ fn described(state: TransactionState) -> TransactionDescription {
         state: state.transaction_state,
         producer_id: state.producer_id,
         producer_epoch: state.producer_epoch,
-        timeout: Duration::from_millis(u64::try_from(state.transaction_timeout_ms).unwrap_or(0)),
+        timeout: millis(state.transaction_timeout_ms),
         start_time: Some(state.transaction_start_time_ms).filter(|time| *time >= 0),
         partitions: partitions.collect(),
     }

@@ -7,7 +7,7 @@ use ottla_protocol::messages::fetch::FetchResponse;
 use ottla_protocol::record::Records;
 
 use crate::metrics::meter::metric_set;
-use crate::types::{BrokerId, TopicPartition};
+use crate::types::{BrokerId, TopicPartition, millis};
 
 metric_set! {
     /// What a consumer has counted so far.
@@ -119,8 +119,7 @@ impl ConsumerMeters {
     pub(crate) fn answered(&self, latency: Duration, response: &FetchResponse) {
         self.all.fetch_total.add(1);
         self.all.fetch_latency.add_time(latency);
-        let throttle_time = u64::try_from(response.throttle_time_ms).unwrap_or(0);
-        self.all.fetch_throttle_time.add_time(Duration::from_millis(throttle_time));
+        self.all.fetch_throttle_time.add_time(millis(response.throttle_time_ms));
         let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
         self.all.fetch_size.add_size(partitions.filter_map(|p| p.records.as_ref()).map(Records::len).sum());
     }

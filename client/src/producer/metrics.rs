@@ -8,6 +8,7 @@ use ottla_protocol::record::Records;
 
 use super::batch::ProducerBatch;
 use crate::metrics::meter::metric_set;
+use crate::types::millis;
 
 metric_set! {
     /// What a producer has counted so far. In the `metrics` facade producers of one client go by one name, as they do for
@@ -153,8 +154,7 @@ impl ProducerMeters {
     /// A request was answered.
     pub(crate) fn answered(&self, latency: Duration, throttle_time_ms: i32) {
         self.all.request_latency.add_time(latency);
-        let throttle_time = u64::try_from(throttle_time_ms).unwrap_or(0);
-        self.all.produce_throttle_time.add_time(Duration::from_millis(throttle_time));
+        self.all.produce_throttle_time.add_time(millis(throttle_time_ms));
     }
 
     /// A batch is sent again.
