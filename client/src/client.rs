@@ -9,7 +9,7 @@ mod wanted;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use ottla_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -31,6 +31,7 @@ use crate::network::connection::Connection;
 use crate::network::pool::{Pool, pause};
 use crate::properties::warn;
 use crate::refresh::RefreshPace;
+use crate::sync::lock;
 use crate::types::BrokerId;
 
 /// A client of one cluster. Producers, consumers and admin handles share its connections; a clone is another handle of
@@ -461,8 +462,4 @@ fn single_coordinator(response: FindCoordinatorResponse) -> (ErrorCode, (BrokerI
 
 fn closed() -> Error {
     Error::Closed { what: "the client".to_owned() }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -69,6 +69,7 @@ mod producer;
 mod properties;
 mod refresh;
 mod secret;
+mod sync;
 mod types;
 
 pub use admin::{

@@ -1,12 +1,13 @@
 //! What a consumer counts: Kafka's `consumer-fetch-manager-metrics` and `consumer-metrics`.
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ottla_protocol::messages::fetch::FetchResponse;
 use ottla_protocol::record::Records;
 
 use crate::metrics::meter::metric_set;
+use crate::sync::lock;
 use crate::types::{BrokerId, TopicPartition, millis};
 
 metric_set! {
@@ -187,8 +188,4 @@ impl ConsumerMeters {
         self.all.records_lag_max.set(lag.unwrap_or(0) as f64);
         self.all.records_lead_min.set(lead.unwrap_or(0) as f64);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

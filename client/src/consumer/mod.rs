@@ -18,7 +18,7 @@ mod testing;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -34,6 +34,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::network::Lane;
 use crate::properties::warn;
+use crate::sync::lock;
 use crate::types::TopicPartition;
 
 pub(crate) use config::CONSUMER_SETTINGS;
@@ -90,7 +91,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, SubscriptionState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Reads a partition no more. Who reads none of a topic does not ask for it.

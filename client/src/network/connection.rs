@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::clock;
 use crate::error::{Error, Place, Result, peer_name};
 use crate::metrics::Counters;
 use crate::metrics::meter::Alive;
+use crate::sync::lock;
 use crate::types::BrokerId;
 
 /// A handle of a connection. When the last one goes, the connection is closed.
@@ -271,7 +272,7 @@ impl Drop for Handle {
 
 impl Shared {
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn next_correlation_id(&self) -> i32 {

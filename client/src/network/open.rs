@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use super::login::{Login, answered};
 use super::tls::{self, Tls};
 use crate::config::ClientConfig;
 use crate::error::{CONNECTING, Result};
+use crate::sync::lock;
 
 /// The longest answer while a connection opens: no broker comes near it.
 const MAX_HANDSHAKE_FRAME: usize = 1 << 20;
@@ -102,7 +103,7 @@ impl Opener {
     /// The name that an address leads back to, or the address itself.
     pub(crate) async fn canonical_name(&self, address: SocketAddr) -> String {
         let looked_up = self.dial.canonical_name(address).await;
-        let mut nameless = self.nameless.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nameless = lock(&self.nameless);
         match looked_up {
             Ok(name) => {
                 nameless.remove(&address);

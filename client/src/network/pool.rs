@@ -6,7 +6,7 @@ mod describe;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use ottla_protocol::messages::ApiVersionsRequest;
@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::{ClientConfig, DnsLookup, split_address};
 use crate::error::{Error, NO_COMMON_VERSION, Place, RESOLVING, Result, peer_name};
 use crate::metrics::{self, Counters, Metrics};
+use crate::sync::lock;
 use crate::types::BrokerId;
 
 /// The feature that turns the transactions of KIP-890 part 2 on.
@@ -460,7 +461,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

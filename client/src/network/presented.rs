@@ -1,12 +1,14 @@
 //! Whose certificates were refused: the error of one that is expired or of a strange authority does not name it.
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+
+use crate::sync::lock;
 
 /// No certificate is for it: asked whether one is, webpki lists the names that it is for instead.
 const NOBODY: &str = "nobody.invalid";
@@ -27,7 +29,7 @@ impl Presented {
 
     /// The names in the last certificate of `host` that was refused.
     pub(crate) fn by(&self, host: &ServerName<'_>) -> Vec<String> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = lock(&self.refused);
         refused.get(&*host.to_str()).cloned().unwrap_or_default()
     }
 }
@@ -43,7 +45,7 @@ impl ServerCertVerifier for Presented {
     ) -> Result<ServerCertVerified, Error> {
         let judged = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         if judged.is_err() {
-            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut refused = lock(&self.refused);
             refused.insert(server_name.to_str().into_owned(), names(end_entity));
         }
         judged

@@ -1,11 +1,12 @@
 //! The outcome of a record: one cell for all records of a batch, shared by their [`Delivery`]s.
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::record::RecordMetadata;
 use crate::error::{Certainty, Error, Result};
+use crate::sync::lock;
 use crate::types::TopicPartition;
 
 /// The outcome of one record, once its batch is answered. Dropping it changes nothing: the record is sent all the same,
@@ -137,7 +138,7 @@ impl BatchOutcome {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,13 +1,14 @@
 //! What a producer counts: Kafka's `producer-metrics` and `producer-topic-metrics`.
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use ottla_protocol::record::Records;
 
 use super::batch::ProducerBatch;
 use crate::metrics::meter::metric_set;
+use crate::sync::lock;
 use crate::types::millis;
 
 metric_set! {
@@ -187,7 +188,7 @@ impl ProducerMeters {
     }
 
     fn topics(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<OfTopic>>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.topics)
     }
 }
 

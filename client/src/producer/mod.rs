@@ -21,7 +21,7 @@ mod split;
 mod transaction;
 mod transactional;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
@@ -39,6 +39,7 @@ use crate::error::{Error, Result};
 use crate::metrics::meter::Counter;
 use crate::network::Lane;
 use crate::properties::warn;
+use crate::sync::lock;
 use crate::types::TopicPartition;
 
 pub(crate) use control::init_transactional;
@@ -97,7 +98,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
