@@ -1,8 +1,6 @@
 //! Connections to brokers.
 pub(crate) mod addresses;
 mod answered_versions;
-#[cfg(feature = "tls")]
-mod any_name;
 pub(crate) mod authenticate;
 #[cfg(test)]
 mod bench_tests;
@@ -20,8 +18,6 @@ mod names;
 pub(crate) mod open;
 pub(crate) mod pool;
 #[cfg(feature = "tls")]
-mod presented;
-#[cfg(feature = "tls")]
 mod private_key;
 #[cfg(test)]
 mod rules_tests;
@@ -31,6 +27,8 @@ mod task;
 mod throttle;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 pub(crate) mod tls;
+#[cfg(feature = "tls")]
+mod verifier;
 
 /// What a connection carries. Each broker has one for each: a JoinGroup may block for minutes, and a fetch that waits
 /// for data must delay no heartbeat and no batch.

@@ -5,16 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{AlertDescription, CertificateError, RootCertStore, SupportedProtocolVersion};
 use zeroize::Zeroizing;
 
-use super::any_name::AnyName;
-use super::presented::Presented;
 use super::private_key::private_key;
+use super::verifier::Verifier;
 use crate::config::{TlsConfig, TlsVersion};
 use crate::error::{Error, Result};
 
@@ -22,7 +20,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     config: Arc<rustls::ClientConfig>,
-    presented: Arc<Presented>,
+    verifier: Arc<Verifier>,
 }
 
 impl Tls {
@@ -33,26 +31,23 @@ impl Tls {
     pub(crate) fn new(config: &TlsConfig) -> Result<Self> {
         let provider = Arc::new(provider()?);
         let versions: Vec<_> = config.ssl_enabled_protocols.iter().map(|v| supported(*v)).collect();
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(config)?), Arc::clone(&provider))
+        let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(config)?), Arc::clone(&provider))
             .build()
             .map_err(|e| invalid("ssl.truststore.location", &format!("no certificate in it can be used: {e}")))?;
-        let verifier: Arc<dyn ServerCertVerifier> =
-            if config.endpoint_identification() { verifier } else { Arc::new(AnyName(verifier)) };
-        let presented = Arc::new(Presented::new(verifier));
-        let verifier: Arc<dyn ServerCertVerifier> = Arc::clone(&presented) as _;
-        // The verifier is webpki's own; "dangerous" is the name of every other way to pass one.
+        let verifier = Arc::new(Verifier::new(webpki, config.endpoint_identification()));
+        // It judges as webpki's own; "dangerous" is the name of every other way to pass one.
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
             .map_err(|e| invalid("ssl.enabled.protocols", &e.to_string()))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as _);
         let tls = match identity(config)? {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|e| {
                 invalid("ssl.keystore", &format!("the key and the certificate chain do not match: {e}"))
             })?,
             None => builder.with_no_client_auth(),
         };
-        Ok(Self { config: Arc::new(tls), presented })
+        Ok(Self { config: Arc::new(tls), verifier })
     }
 
     pub(crate) fn config(&self) -> Arc<rustls::ClientConfig> {
@@ -62,7 +57,7 @@ impl Tls {
     /// What the error of a handshake with `host` means, if it is one of TLS.
     pub(crate) fn explain(&self, error: &io::Error, host: &str) -> Option<String> {
         if let rustls::Error::InvalidCertificate(bad) = error.get_ref()?.downcast_ref()? {
-            let presented = server_name(host).map(|name| self.presented.by(&name)).unwrap_or_default();
+            let presented = server_name(host).map(|name| self.verifier.presented(&name)).unwrap_or_default();
             return Some(certificate_error(bad, host, &presented));
         }
         explain(error, host)

@@ -1,9 +1,11 @@
-//! Whose certificates were refused: the error of one that is expired or of a strange authority does not name it.
+//! How the certificates of brokers are judged: as rustls' own verifier does, but for two things. With
+//! `ssl.endpoint.identification.algorithm = ""` a certificate has to be signed by a trusted authority, and may be for any
+//! name. And whom a refused one is for is kept: the error of one that is expired or of a strange authority does not say.
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_name;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
@@ -13,28 +15,29 @@ use crate::sync::lock;
 /// No certificate is for it: asked whether one is, webpki lists the names that it is for instead.
 const NOBODY: &str = "nobody.invalid";
 
-/// Judges as the verifier inside does, and keeps the names of what that refuses. They are not put into the error: the
-/// alert that the broker gets, and logs, is made from it.
+/// Keeps the names of what it refuses. They are not put into the error: the alert that the broker gets, and logs, is made
+/// from it.
 #[derive(Debug)]
-pub(crate) struct Presented {
-    verifier: Arc<dyn ServerCertVerifier>,
+pub(crate) struct Verifier {
+    webpki: Arc<WebPkiServerVerifier>,
+    /// The name has to be right too.
+    checks_names: bool,
     /// By the name that the certificate should have had.
     refused: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
-impl Presented {
-    pub(crate) fn new(verifier: Arc<dyn ServerCertVerifier>) -> Self {
-        Self { verifier, refused: Mutex::default() }
+impl Verifier {
+    pub(crate) fn new(webpki: Arc<WebPkiServerVerifier>, checks_names: bool) -> Self {
+        Self { webpki, checks_names, refused: Mutex::default() }
     }
 
     /// The names in the last certificate of `host` that was refused.
-    pub(crate) fn by(&self, host: &ServerName<'_>) -> Vec<String> {
-        let refused = lock(&self.refused);
-        refused.get(&*host.to_str()).cloned().unwrap_or_default()
+    pub(crate) fn presented(&self, host: &ServerName<'_>) -> Vec<String> {
+        lock(&self.refused).get(&*host.to_str()).cloned().unwrap_or_default()
     }
 }
 
-impl ServerCertVerifier for Presented {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -43,12 +46,18 @@ impl ServerCertVerifier for Presented {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let judged = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        if judged.is_err() {
-            let mut refused = lock(&self.refused);
-            refused.insert(server_name.to_str().into_owned(), names(end_entity));
+        let judged = self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match judged {
+            // webpki looks at the name last: all else is right.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if !self.checks_names => Ok(ServerCertVerified::assertion()),
+            Err(error) => {
+                lock(&self.refused).insert(server_name.to_str().into_owned(), names(end_entity));
+                Err(error)
+            }
+            Ok(verified) => Ok(verified),
         }
-        judged
     }
 
     fn verify_tls12_signature(
@@ -57,7 +66,7 @@ impl ServerCertVerifier for Presented {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, cert, dss)
+        self.webpki.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -66,11 +75,11 @@ impl ServerCertVerifier for Presented {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, cert, dss)
+        self.webpki.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.webpki.supported_verify_schemes()
     }
 }
 
